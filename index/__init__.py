@@ -1,0 +1,1 @@
+"""index: a library of pictures that words find again."""

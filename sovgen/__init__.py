@@ -1,0 +1,1 @@
+"""sovgen: private image generation with a memory."""

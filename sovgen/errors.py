@@ -1,0 +1,72 @@
+"""What can go wrong while making pictures, as a tree.
+
+    SovgenError
+    ├── BadRecipe            steps, guidance, size, seed or sampler out of range
+    ├── BadSettings          the config file or a variable cannot be understood
+    ├── ModelMissing         no model of that name or at that path
+    ├── ModelDamaged         corrupt, truncated or changed weights
+    ├── ModelUnsupported     a pipeline or file that sovgen cannot drive
+    ├── UnsafeWeights        a pickle format: refused, never opened
+    ├── DeviceMissing        the device asked for is not in this machine
+    ├── OutOfMemory          not even one picture fits
+    ├── BrokenPicture        the model gave NaN or nothing but black
+    ├── NetworkRefused       something tried to leave the machine
+    └── Interrupted          stopped by hand; says what was kept
+
+What goes wrong in the library is `index.errors`. Every error carries a message and a hint.
+"""
+
+from __future__ import annotations
+
+
+class SovgenError(Exception):
+    """Something a person can read and act on: a message and a hint."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class BadRecipe(SovgenError):
+    """Steps, guidance, size, seed or sampler out of range."""
+
+
+class BadSettings(SovgenError):
+    """The config file or an environment variable cannot be understood."""
+
+
+class ModelMissing(SovgenError):
+    """No model of that name or at that path."""
+
+
+class ModelDamaged(SovgenError):
+    """Corrupt, truncated or changed weights."""
+
+
+class ModelUnsupported(SovgenError):
+    """A pipeline or file that sovgen cannot drive."""
+
+
+class UnsafeWeights(SovgenError):
+    """A pickle format: refused, never opened."""
+
+
+class DeviceMissing(SovgenError):
+    """The device asked for is not in this machine."""
+
+
+class OutOfMemory(SovgenError):
+    """Not even one picture fits into the device's memory."""
+
+
+class BrokenPicture(SovgenError):
+    """The model gave NaN or nothing but black."""
+
+
+class NetworkRefused(SovgenError):
+    """Something tried to reach beyond this machine."""
+
+
+class Interrupted(SovgenError):
+    """Stopped by hand; the message says what was kept."""
