@@ -1,0 +1,255 @@
+"""Studio: the one seam where making meets keeping.
+
+`make` is generate + save + add: a recipe becomes pixels, a file, an embedding and a row. The CLI,
+the web app, the batch runner and the cluster workers all call it; none of them repeats it. The
+Studio knows neither terminals nor requests; whoever calls it shows the progress.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index import Library, New
+from index.making import Making
+from sovgen.errors import BadRecipe, Interrupted
+from sovgen.picture import Picture, encode_png, slug
+from sovgen.recipe import Recipe
+
+if TYPE_CHECKING:
+    from index import Entry
+    from sovgen.generate.generator import OnNotice, OnStep
+    from sovgen.models.load import Model
+
+    Keep = Callable[[Sequence[Picture]], list["Made"]]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A picture and where it went; `entry` is None when it was not indexed."""
+
+    picture: Picture
+    path: Path
+    entry: Entry | None
+
+
+class Studio:
+    """A model and a library, together.
+
+    library: an open Library, or the folder of one; a folder without one becomes one
+    model: a name, a diffusers folder or a single safetensors file; None is the bundled model
+    device, dtype: None lets the machine decide
+    safety: load the model's own safety checker and record its verdict
+    """
+
+    def __init__(
+        self,
+        library: Library | Path | str,
+        model: str | Path | None = None,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        safety: bool = False,
+    ) -> None:
+        self.library = library if isinstance(library, Library) else _open_or_create(Path(library))
+        self._source = model
+        self._device, self._dtype, self._safety = device, dtype, safety
+
+    @cached_property
+    def model(self) -> Model:
+        """The loaded model; loading happens at first use and raises ModelMissing and its kin."""
+        from sovgen.models.load import load_model
+
+        return load_model(self._source, self._device, self._dtype, safety=self._safety)
+
+    @cached_property
+    def encoder_match(self) -> str:
+        """How the model's text towers compare with the library's CLIP.
+
+        `shared` when one is the very same tower; it then stands in memory once.
+        """
+        from index.encoder import compare_towers
+        from sovgen.models.towers import text_towers
+
+        verdicts = []
+        for tower in text_towers(self.model.pipe):
+            verdict = compare_towers(tower, self.library.encoder)
+            if verdict == "shared":
+                self.library.encoder.adopt_text_tower(tower)
+            verdicts.append(verdict)
+        ranked = ("shared", "equal", "different", "no CLIP")
+        return min(verdicts, key=ranked.index, default="no CLIP")
+
+    def make(
+        self,
+        recipes: Recipe | Iterable[Recipe],
+        *,
+        private: bool = False,
+        index: bool = True,
+        exact: bool = False,
+        on_step: OnStep | None = None,
+        on_notice: OnNotice | None = None,
+    ) -> Iterator[Made]:
+        """Draw the recipes and keep what they give, in order.
+
+        private: no prompt is left in the file, its name or the catalogue
+        index: without it the pictures are written into the current folder and nothing remembers them
+        exact: draw each alone, so that pixels cannot depend on the batch
+        Stopping by hand raises Interrupted once the pictures that were finished are kept.
+        """
+        from sovgen.generate.generator import generate
+
+        wanted = [recipes] if isinstance(recipes, Recipe) else list(recipes)
+        keep = self._keeper(private) if index else _write_here(private)
+        pictures = generate(self.model, wanted, exact=exact, on_step=on_step, on_notice=on_notice)
+        return _keep_behind(pictures, keep)
+
+    def remake(self, prefix: str) -> Picture:
+        """Draw a library picture again from its own recipe, without keeping it.
+
+        Raises BadRecipe when the picture's making was not recorded in full.
+        """
+        from sovgen.generate.generator import generate
+
+        recipe = self.recipe_of(prefix)
+        return next(iter(generate(self.model, [recipe], exact=True)))
+
+    def recipe_of(self, prefix: str) -> Recipe:
+        """The recipe of a library picture, read from its newest making."""
+        entry = self.library.get(prefix)
+        if entry.prompt is None or entry.seed is None:
+            raise BadRecipe(
+                f"Picture {entry.id[:8]} has no recorded prompt and seed.",
+                "Only pictures made without --private can be made again.",
+            )
+        return Recipe(
+            prompt=entry.prompt,
+            negative=entry.negative or "",
+            seed=entry.seed,
+            model=entry.model,
+            steps=entry.steps,
+            guidance=entry.guidance,
+            width=entry.width,
+            height=entry.height,
+            sampler=entry.sampler,
+            device=entry.device,
+            dtype=entry.dtype,
+        )
+
+    def _keeper(self, private: bool) -> Keep:
+        match = self.encoder_match
+
+        def keep(pictures: Sequence[Picture]) -> list[Made]:
+            new = [_new(picture, match, private) for picture in pictures]
+            entries = self.library.keep(new)
+            return [Made(p, e.path, e) for p, e in zip(pictures, entries, strict=True)]
+
+        return keep
+
+
+def _open_or_create(root: Path) -> Library:
+    from index import NoLibrary
+
+    try:
+        return Library.open(root)
+    except NoLibrary:
+        return Library.create(root)
+
+
+def _keep_behind(pictures: Iterator[Picture], keep: Keep) -> Iterator[Made]:
+    """Keep finished pictures while the next ones are being drawn.
+
+    Whatever ends the drawing, every finished picture is kept before the end is reported.
+    """
+    kept, waiting = 0, list[Picture]()
+    job: Future[list[Made]] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="keep") as keeper:
+        try:
+            for picture in pictures:
+                waiting.append(picture)
+                if job is None or job.done():
+                    made = job.result() if job else []
+                    job = keeper.submit(keep, tuple(waiting))
+                    waiting.clear()
+                    kept += len(made)
+                    yield from made
+        except KeyboardInterrupt:
+            rest = (job.result() if job else []) + (keep(waiting) if waiting else [])
+            yield from rest
+            raise Interrupted(f"Stopped; {_count(kept + len(rest))} kept.") from None
+        except BaseException:
+            if job:
+                job.result()
+            if waiting:
+                keep(waiting)
+            raise
+        yield from job.result() if job else []
+        yield from keep(waiting) if waiting else []
+
+
+def _count(n: int) -> str:
+    return "1 picture was" if n == 1 else f"{n or 'no'} pictures were"
+
+
+def _new(picture: Picture, encoder_match: str, private: bool) -> New:
+    recipe = picture.recipe
+    making = Making(
+        producer="sovgen",
+        prompt=recipe.prompt,
+        negative=recipe.negative or None,
+        model=recipe.model,
+        model_hash=picture.model_hash,
+        sampler=recipe.sampler,
+        steps=recipe.steps,
+        guidance=recipe.guidance,
+        seed=recipe.seed,
+        width=recipe.width,
+        height=recipe.height,
+        device=recipe.device,
+        dtype=recipe.dtype,
+        duration=picture.duration,
+        encoder_match=encoder_match,
+        safety=picture.safety,
+        made=datetime.now().astimezone(),
+    )
+    if private:
+        making = replace(making, prompt=None, negative=None)
+    return New(
+        data=encode_png(picture, private=private),
+        stem=_stem(picture, private),
+        image=picture.image,
+        making=making,
+    )
+
+
+def _stem(picture: Picture, private: bool) -> str:
+    name = "picture" if private else slug(picture.recipe.prompt)
+    return f"{name}-{picture.recipe.seed}"
+
+
+def _write_here(private: bool) -> Keep:
+    def keep(pictures: Sequence[Picture]) -> list[Made]:
+        return [Made(p, _write_new(Path.cwd(), p, private), None) for p in pictures]
+
+    return keep
+
+
+def _write_new(folder: Path, picture: Picture, private: bool) -> Path:
+    """Write beside what stands there already, never over it."""
+    stem, number = _stem(picture, private), 0
+    while True:
+        path = folder / (f"{stem}-{number}.png" if number else f"{stem}.png")
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            number += 1
+            continue
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(encode_png(picture, private=private))
+        return path
