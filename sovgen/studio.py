@@ -99,7 +99,7 @@ class Studio:
         """Draw the recipes and keep what they give, in order.
 
         private: no prompt is left in the file, its name or the catalogue
-        index: without it the pictures are written into the current folder and nothing remembers them
+        index: without it the pictures go into the current folder and nothing remembers them
         exact: draw each alone, so that pixels cannot depend on the batch
         Stopping by hand raises Interrupted once the pictures that were finished are kept.
         """
