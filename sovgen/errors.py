@@ -11,7 +11,11 @@
     ├── OutOfMemory          not even one picture fits
     ├── BrokenPicture        the model gave NaN or nothing but black
     ├── NetworkRefused       something tried to leave the machine
-    └── Interrupted          stopped by hand; says what was kept
+    ├── Interrupted          stopped by hand; says what was kept
+    ├── BadDataset           a data set that cannot be built or learned from
+    ├── BadCheckpoint        damaged, or of another architecture
+    ├── NoRoom               the disk is full; what was saved before stands
+    └── TrainingDiverged     the loss is no longer a number
 
 What goes wrong in the library is `index.errors`. Every error carries a message and a hint.
 """
@@ -70,3 +74,19 @@ class NetworkRefused(SovgenError):
 
 class Interrupted(SovgenError):
     """Stopped by hand; the message says what was kept."""
+
+
+class BadDataset(SovgenError):
+    """A data set that cannot be built or learned from."""
+
+
+class BadCheckpoint(SovgenError):
+    """A checkpoint that is damaged or belongs to another architecture."""
+
+
+class NoRoom(SovgenError):
+    """The disk is full; what was saved before stands."""
+
+
+class TrainingDiverged(SovgenError):
+    """The loss is no longer a number; the last good checkpoint stands."""
