@@ -25,6 +25,8 @@ This file knows nothing of how an error reaches a person.
 
 from __future__ import annotations
 
+import os
+
 
 class LibraryError(Exception):
     """Something a person can read and act on: a message and a hint."""
@@ -76,7 +78,14 @@ class EncoderMismatch(LibraryError):
 
 
 class UnreadableImage(LibraryError):
-    """Not a picture, truncated, or too large to decode."""
+    """Not a picture, truncated, or too large to decode; `reason` is the bare why."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str, hint: str = "") -> None:
+        # A name that is not UTF-8 must still be printable in a message.
+        name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        super().__init__(f"Cannot read {name}: {reason}.", hint)
+        self.path = os.fspath(path)
+        self.reason = reason
 
 
 class NoSuchPicture(LibraryError):
