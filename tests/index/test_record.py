@@ -12,8 +12,6 @@ import tempfile
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +24,7 @@ from PIL.PngImagePlugin import PngInfo
 from index.errors import UnreadableImage
 from index.pixels import pixel_id
 from index.record import candidates, read_picture
-
-
-def noise(width: int = 24, height: int = 16, mode: str = "RGB", seed: int = 1) -> Image.Image:
-    bands = len(Image.new(mode, (1, 1)).getbands())
-    values = np.random.default_rng(seed).integers(0, 255, (height, width, bands), dtype=np.uint8)
-    return Image.fromarray(values if bands > 1 else values[..., 0])
-
-
-def saved(path: Path, image: Image.Image, **options: object) -> Path:
-    image.save(path, **options)
-    return path
+from tests.index.samples import nobody, noise, saved
 
 
 def reason(path: Path) -> str:
@@ -402,16 +390,3 @@ class TestCandidates:
         raw = os.fsencode(tmp_path) + b"/f\xfcchs.png"
         saved(tmp_path / "a.png", noise()).rename(os.fsdecode(raw))
         assert [os.fsencode(path) for path in candidates([tmp_path])] == [raw]
-
-
-@contextmanager
-def nobody() -> Iterator[None]:
-    """File permissions bind everybody but root: be nobody for a moment when we are root."""
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)

@@ -1,0 +1,70 @@
+"""Files that are there whole or not at all.
+
+Bytes go to a temporary name beside the target and are renamed over it, so a reader, or the next
+run after a crash, never meets half a file. Files are for their owner alone (0600).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from index.errors import DiskFull, LibraryReadOnly
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write data to path, replacing what is there; durable also waits for the disk.
+
+    Raises DiskFull or LibraryReadOnly; what stood at path before stands still.
+    """
+    with disk_refusals(path.parent):
+        descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:  # an interrupted write leaves nothing behind either
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        if durable:
+            _settle(path.parent)
+
+
+@contextlib.contextmanager
+def disk_refusals(folder: Path) -> Iterator[None]:
+    """Turn the disk's own refusals within into DiskFull and LibraryReadOnly."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFull(
+                f"No room left on the disk of {folder}.",
+                "What was kept before is safe; free some space and try again.",
+            ) from error
+        if error.errno in _REFUSED:
+            raise LibraryReadOnly(
+                f"Cannot write into {folder}.", "Make the folder writable, or choose another."
+            ) from error
+        raise
+
+
+def _settle(folder: Path) -> None:
+    """Make a rename last: on POSIX a folder's entries reach the disk by their own fsync."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
