@@ -1,0 +1,123 @@
+"""What the contents of files amount to, remembered so that a large file is read once.
+
+A value is remembered by the path, size and modification time of every file it was derived from,
+each in its own small file of the user's cache folder (`SOVGEN_CACHE` overrides it). The names in
+the cache are digests, so that it does not tell which files were seen. A cache that is missing,
+damaged or cannot be written costs time, never correctness. Knows nothing of what the files hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from index.atomic import write_atomically
+from index.errors import LibraryError
+
+SUMS = "SHA256SUMS"
+
+# A file changed twice within one tick of its file system's clock keeps its modification time,
+# so that what was read of a file this young is not remembered.
+_SETTLED_S = 2.0
+
+
+def sha256_of(path: Path, *, fresh: bool = False) -> str:
+    """The file's sha256 in hex; `fresh` reads it again whatever is remembered.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return remembered("sha256", [path], lambda: _digest(path), fresh=fresh)
+
+
+def remembered(
+    what: str, files: Sequence[Path], derive: Callable[[], str], *, fresh: bool = False
+) -> str:
+    """The value that `derive` gets from the contents of `files`, derived again when one changed.
+
+    Raises:
+        OSError: one of the files is missing.
+    """
+    state = _state(files)
+    place = _place(what, files)
+    if not fresh and (value := _recall(place, state)) is not None:
+        return value
+    value = derive()
+    if _settled(state):
+        _keep(place, state, value)
+    return value
+
+
+def changed_files(folder: Path, among: Iterable[Path] = (), *, fresh: bool = False) -> list[str]:
+    """The names, relative to `folder`, of files that differ from its SHA256SUMS or are missing.
+
+    `among` narrows the check to those files. A folder without sums has nothing to differ from.
+    """
+    wanted = {path.resolve() for path in among}
+    sums = published_sums(folder)
+    named = {name: (folder / name).resolve() for name in sums}
+    checked = (name for name, path in named.items() if not wanted or path in wanted)
+    return [name for name in checked if not _is(named[name], sums[name], fresh)]
+
+
+def published_sums(folder: Path) -> dict[str, str]:
+    """The folder's SHA256SUMS, as `{relative name: hex}`; empty when there is none."""
+    path = folder / SUMS
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    pairs = (line.split(maxsplit=1) for line in lines if line.strip())
+    return {name.lstrip("*"): digest for digest, name in pairs}
+
+
+def cache_folder() -> Path:
+    """The user's cache folder: `SOVGEN_CACHE`, or the platform's own."""
+    if chosen := os.environ.get("SOVGEN_CACHE"):
+        return Path(chosen)
+    import platformdirs
+
+    return platformdirs.user_cache_path("sovgen")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is(path: Path, digest: str, fresh: bool) -> bool:
+    return path.is_file() and sha256_of(path, fresh=fresh) == digest
+
+
+def _state(files: Sequence[Path]) -> list[list[int]]:
+    stats = [path.stat() for path in files]
+    return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+
+
+def _settled(state: list[list[int]]) -> bool:
+    now = time.time_ns()
+    return all(abs(now - mtime) > _SETTLED_S * 1e9 for _, mtime in state)
+
+
+def _place(what: str, files: Sequence[Path]) -> Path:
+    names = json.dumps([what, *(os.path.abspath(path) for path in files)])
+    return cache_folder() / "hashes" / hashlib.sha256(names.encode()).hexdigest()[:40]
+
+
+def _recall(place: Path, state: list[list[int]]) -> str | None:
+    try:
+        entry = json.loads(place.read_bytes())
+        return str(entry["value"]) if entry["state"] == state else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(place: Path, state: list[list[int]], value: str) -> None:
+    # Writers race only to replace one whole entry by another of the same meaning.
+    with contextlib.suppress(OSError, LibraryError):
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(place, json.dumps({"state": state, "value": value}).encode())
