@@ -1,0 +1,60 @@
+"""Parts: the folders of a model, read to be trained on and written back whole.
+
+    MODEL/unet vae text_encoder tokenizer scheduler      diffusers' and transformers' own
+    MODEL/image_encoder                                  the CLIP image tower, in open_clip's names
+
+`MODEL/PART/training.json` counts the samples that a part has seen, so that the count goes on when
+training starts afresh from committed weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from safetensors import SafetensorError
+
+from sovgen.errors import BadCheckpoint, NoRoom
+
+# diffusers and transformers leave most of their classes untyped: these names say what is meant
+Vae: TypeAlias = Any
+Unet: TypeAlias = Any
+Scheduler: TypeAlias = Any
+Pipeline: TypeAlias = Any
+
+
+def write_part(model: Path, name: str, write: Callable[[Path], None], samples: int = 0) -> None:
+    """Calls `write` with an empty folder that becomes MODEL/NAME when it returns.
+
+    Raises NoRoom when the disk is full; the part that stood before stands then.
+    """
+    partial, target = model / f".{name}.partial", model / name
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        write(partial)
+        (partial / "training.json").write_text(json.dumps({"samples": samples}) + "\n")
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if "os error 28" in str(error) or "No space left" in str(error):
+            raise NoRoom(f"No room for {name} in {model}.", "The one before stands.") from error
+        raise
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(partial, target)
+
+
+def samples_seen(model: Path | None, name: str) -> int:
+    """How many samples that part of a model has been trained on; 0 when it does not say."""
+    path = model / name / "training.json" if model else None
+    return int(json.loads(path.read_text())["samples"]) if path and path.exists() else 0
+
+
+def part_of(model: Path, name: str) -> Path:
+    """MODEL/NAME. Raises BadCheckpoint when the model has no such part."""
+    if not (model / name).is_dir():
+        raise BadCheckpoint(f"{model} has no {name}.", "Give a model folder that holds this part.")
+    return model / name
