@@ -20,12 +20,12 @@ from index.provenance import values
 from index.provenance.metadata import Metadata
 
 KEYWORD = "parameters"
-# Theirs is `\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)`; the bounds keep a long line of
-# words from taking quadratic time.
+# Theirs, with bounds that keep a long line of words from taking quadratic time.
 _PAIR = re.compile(r'\s{0,9}(\w[\w \-/]{1,80}):\s{0,9}("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _SIZE = re.compile(r"(\d{1,9})x(\d{1,9})")
 _NEGATIVE = "Negative prompt:"
 _LEAST_PAIRS = 3
+_LONGEST_LINE = 200_000
 _KNOWN = frozenset(("Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Model hash"))
 
 
@@ -40,7 +40,8 @@ def read(metadata: Metadata) -> Making | None:
 
 def has_parameters(written: str) -> bool:
     """Whether the last line is one of parameters."""
-    return len(_PAIR.findall(_lines(written)[-1])) >= _LEAST_PAIRS
+    last = _lines(written)[-1]
+    return len(last) <= _LONGEST_LINE and len(_PAIR.findall(last)) >= _LEAST_PAIRS
 
 
 def from_text(written: str) -> Making:

@@ -11,8 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
+MAKE = 0x010F
+MODEL = 0x0110
+SOFTWARE = 0x0131
+MAKER_NOTE = 0x927C
 _EXIF_FOLDER = 0x8769
 _USER_COMMENT = 0x9286
 
@@ -22,7 +26,7 @@ class Metadata:
     """The texts of a file.
 
     texts: PNG text chunks by keyword, and `comment` of a GIF or JPEG
-    exif: text entries of the EXIF block by tag number, the main folder's
+    exif: text entries of the EXIF block by tag number
     comment: EXIF UserComment, decoded; empty when there is none
     xmp: the XMP packet; empty when there is none
     """
@@ -65,16 +69,27 @@ def _is_text(key: str, value: object) -> bool:
 def _text(value: Any) -> str:  # noqa: ANN401 - whatever Pillow found in the file
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").strip("\x00")
+    if not isinstance(value, str):
+        return ""
     # Pillow's text chunks are subclasses of str that carry more; the plain text is enough
-    return str(value) if isinstance(value, str) else ""
+    return str(value) if isinstance(value, PngImagePlugin.iTXt) else _mended(str(value))
+
+
+def _mended(text: str) -> str:
+    """A tEXt chunk is Latin-1 by the standard and UTF-8 in many files; valid UTF-8 is no chance."""
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def _read_exif(image: Image.Image) -> tuple[dict[int, str], str]:
     try:
         block = image.getexif()
-        entries = dict(block)
-        comment = block.get_ifd(_EXIF_FOLDER).get(_USER_COMMENT, b"")
+        # writers put the tags of the EXIF folder into the main one, too
+        entries = dict(block) | dict(block.get_ifd(_EXIF_FOLDER))
     except (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error):
         return {}, ""
+    comment = entries.pop(_USER_COMMENT, b"")
     texts = {tag: _text(value) for tag, value in entries.items() if isinstance(value, str | bytes)}
     return texts, decode_comment(comment) if isinstance(comment, bytes | str) else ""

@@ -55,6 +55,14 @@ def number(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
+def seconds(value: object) -> float | None:
+    """A duration, also out of text such as `4.84 sec`; else None."""
+    if isinstance(value, str):
+        value = value.removesuffix("sec").removesuffix("s").strip()
+    found = number(value)
+    return found if found is not None and found >= 0 else None
+
+
 def parse(written: str | None) -> object:
     """JSON as Python values; None when it is no JSON. NaN and Infinity are read as floats."""
     try:

@@ -27,7 +27,7 @@ def with_comment(kind: str, comment: bytes) -> Making | None:
     """The making read back from a JPEG or WebP with this EXIF UserComment."""
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9286] = comment
-    return reopened(kind, exif=exif)
+    return reopened(kind, exif=exif.tobytes())
 
 
 def reopened(kind: str, **options: object) -> Making | None:
