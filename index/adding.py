@@ -1,0 +1,176 @@
+"""Adding: picture files that stand somewhere become pictures of the library.
+
+Files are decoded while the encoder works on those before them. What fails alone is reported and
+stops nothing; each batch that was committed stays, whatever happens to the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from index import catalogue, placing
+from index.atomic import disk_refusals
+from index.errors import UnreadableImage
+from index.intake import Incoming, Taken, take_in
+from index.record import Record, candidates, read_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from index.encoder import Encoder
+    from index.entry import Entry
+    from index.store import Store
+
+Mode = Literal["copy", "move", "in-place"]
+OnProgress = Callable[[int, int], None]
+Read = tuple[Record, "Image.Image"]
+
+# A batch closes at either bound, so that a few large photographs cannot fill the memory.
+BATCH = 32
+BATCH_PIXELS = 64_000_000
+_AHEAD = 8
+_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that was not added, and why, in a few words."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What adding did: new pictures, how many files held known ones, what failed."""
+
+    added: list[Entry]
+    known: int
+    failed: list[Failure]
+
+
+def add(
+    store: Store,
+    encoder: Encoder,
+    paths: Iterable[str | Path],
+    mode: Mode = "copy",
+    on_progress: OnProgress | None = None,
+) -> AddReport:
+    """Add files, and the picture files within folders; see `index.intake` for what is raised.
+
+    mode: copy into the library, move into it, or leave the files where they are
+    on_progress: called with how many files are done and how many there are
+    """
+    files = [p for p in candidates(paths) if not _is_housekeeping(p, store.root)]
+    failed, numbers, known, done = list[Failure](), list[int](), 0, 0
+    for batch, failures in _batches(files):
+        failed += failures
+        incoming = [_incoming(record, image, mode) for record, image in batch]
+        taken, refused = _taken(store, encoder, incoming)
+        if mode == "move":
+            _remove_moved(store.root, taken)
+        failed += refused
+        known += sum(t.known for _, t in taken)
+        numbers += [t.number for _, t in taken if not t.known]
+        done += len(batch) + len(failures)
+        if on_progress is not None:
+            on_progress(done, len(files))
+    with store.reading() as connection:
+        return AddReport(catalogue.entries(connection, store.root, numbers), known, failed)
+
+
+def _is_housekeeping(path: Path, root: Path) -> bool:
+    """Whether a file is the library's own: a folder that holds the library may be added."""
+    place = Path(os.path.abspath(path))
+    if not place.is_relative_to(root):
+        return False
+    return place.relative_to(root).parts[0] in {"thumbs", "trash", "vectors", "locks"}
+
+
+def _batches(files: Sequence[Path]) -> Iterator[tuple[list[Read], list[Failure]]]:
+    """Decoded files, and those that cannot be decoded, a batch at a time; decoding runs ahead."""
+    batch, failures, pixels = list[Read](), list[Failure](), 0
+    for path, read in _decoded(files):
+        if isinstance(read, str):
+            failures.append(Failure(path, read))
+        else:
+            batch.append(read)
+            pixels += read[0].width * read[0].height
+        if len(batch) + len(failures) >= BATCH or pixels >= BATCH_PIXELS:
+            yield batch, failures
+            batch, failures, pixels = [], [], 0
+    if batch or failures:
+        yield batch, failures
+
+
+def _decoded(files: Sequence[Path]) -> Iterator[tuple[Path, Read | str]]:
+    """Each file with its record and image, or with the reason why there is none; in order."""
+    waiting: deque[tuple[Path, Future[Read | str]]] = deque()
+    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode")
+    try:
+        for path in files:
+            waiting.append((path, threads.submit(_read, path)))
+            if len(waiting) > _AHEAD:
+                first, job = waiting.popleft()
+                yield first, job.result()
+        while waiting:
+            first, job = waiting.popleft()
+            yield first, job.result()
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def _read(path: Path) -> Read | str:
+    try:
+        return read_picture(path)
+    except UnreadableImage as error:
+        return error.reason
+
+
+def _incoming(record: Record, image: Image.Image, mode: Mode) -> Incoming:
+    stem = placing.slug(record.path.stem)
+    read = None if mode == "in-place" else partial(_same_bytes, record)
+    return Incoming(record, image, stem, read)
+
+
+def _same_bytes(record: Record) -> bytes:
+    """The file's bytes, which must still be those that were decoded."""
+    try:
+        data = record.path.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(record.path, "it vanished while it was being added") from error
+    if hashlib.sha256(data).hexdigest() != record.file_sha256:
+        raise UnreadableImage(record.path, "it changed while it was being added")
+    return data
+
+
+def _taken(
+    store: Store, encoder: Encoder, incoming: Sequence[Incoming]
+) -> tuple[list[tuple[Incoming, Taken]], list[Failure]]:
+    """Take in what can be; a file that changed under our hands is left out of the batch."""
+    rest, failures = list(incoming), list[Failure]()
+    while rest:
+        try:
+            return list(zip(rest, take_in(store, encoder, rest), strict=True)), failures
+        except UnreadableImage as error:
+            path = Path(error.path)
+            failures.append(Failure(path, error.reason))
+            rest = [i for i in rest if i.record.path != path]
+    return [], failures
+
+
+def _remove_moved(root: Path, taken: Sequence[tuple[Incoming, Taken]]) -> None:
+    """The last step of a move: the copy is committed, so the source can go."""
+    for incoming, _ in taken:
+        place = Path(os.path.abspath(incoming.record.path))
+        if not place.is_relative_to(root):
+            with disk_refusals(place.parent):
+                place.unlink(missing_ok=True)

@@ -1,0 +1,276 @@
+"""Catalogue: the rows of pictures, written in one transaction and read back.
+
+Every function works on the connection it is given: the caller's turn, the caller's transaction.
+This file opens nothing and touches no picture file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index import vectors
+from index.addition import Addition, File
+from index.entry import COLUMNS, PLACE, Entry, entry_of, zoned
+from index.errors import AmbiguousId, NoSuchPicture
+from index.making import Making
+
+if TYPE_CHECKING:
+    import duckdb
+
+SHORTEST_PREFIX = 4
+# What makes two makings the same: all but when, how long, and what was thought of it.
+_SAME = (
+    "producer prompt negative model model_hash sampler steps guidance seed width height "
+    "device dtype"
+).split()
+_TYPES = (
+    "VARCHAR VARCHAR VARCHAR VARCHAR VARCHAR VARCHAR INTEGER DOUBLE UBIGINT INTEGER INTEGER "
+    "VARCHAR VARCHAR DOUBLE VARCHAR VARCHAR TIMESTAMP SMALLINT JSON"
+).split()
+_INSERT_MAKINGS = (
+    f"INSERT INTO makings (picture, newest, {', '.join(_SAME)}, duration, encoder_match, safety, "
+    "made, made_offset, extra) SELECT unnest($1::BIGINT[]), true, "
+    + ", ".join(f"unnest(${n}::{kind}[])" for n, kind in enumerate(_TYPES, 2))
+)
+_ENTRY = f"SELECT {', '.join(COLUMNS + PLACE)} FROM library WHERE seq IN ?"  # noqa: S608 - constants
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A picture that the library holds already.
+
+    files: the paths of its files inside the library, relative, by their sha256
+    """
+
+    number: int
+    deleted: bool
+    files: Mapping[str, str]
+
+
+def holdings(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> dict[str, Holding]:
+    """What the library holds of these ids, in the trash or out of it."""
+    rows = connection.execute(
+        "SELECT id, seq, seq IN (SELECT seq FROM deleted) FROM pictures WHERE id IN ?", [list(ids)]
+    ).fetchall()
+    files = connection.execute(
+        "SELECT picture, file_sha256, path FROM files WHERE inside AND picture IN ?",
+        [[number for _, number, _ in rows]],
+    ).fetchall()
+    return {
+        id: Holding(number, deleted, {sha: path for owner, sha, path in files if owner == number})
+        for id, number, deleted in rows
+    }
+
+
+def resolve(connection: duckdb.DuckDBPyConnection, prefix: str) -> int:
+    """The number of the one picture whose id begins so. Raises NoSuchPicture or AmbiguousId."""
+    if len(prefix) < SHORTEST_PREFIX:
+        raise NoSuchPicture(
+            f"{prefix!r} is too short to name a picture.",
+            f"Give at least {SHORTEST_PREFIX} characters of its id.",
+        )
+    rows = connection.execute(
+        "SELECT seq, id FROM pictures WHERE starts_with(id, ?) "
+        "AND seq NOT IN (SELECT seq FROM deleted) ORDER BY id LIMIT 4",
+        [prefix.lower()],
+    ).fetchall()
+    if not rows:
+        raise NoSuchPicture(f"No picture's id begins with {prefix!r}.", "See the ids: sovgen list")
+    if len(rows) > 1:
+        some = ", ".join(id[: len(prefix) + 4] for _, id in rows[:3])
+        raise AmbiguousId(f"Several ids begin with {prefix!r}: {some}.", "Give more characters.")
+    return int(rows[0][0])
+
+
+def entries(
+    connection: duckdb.DuckDBPyConnection, root: Path, numbers: Sequence[int]
+) -> list[Entry]:
+    """The pictures of those numbers, in that order; what is deleted is left out."""
+    result = connection.execute(_ENTRY, [list(numbers)])
+    names = [column[0] for column in result.description or []]
+    found = {row[1]: dict(zip(names, row, strict=True)) for row in result.fetchall()}
+    return [entry_of(found[number], root) for number in numbers if number in found]
+
+
+def insert(
+    connection: duckdb.DuckDBPyConnection, additions: Sequence[Addition], fingerprint: str
+) -> list[int]:
+    """Write a batch; a picture that is known gains its file and its making. Returns numbers."""
+    held = holdings(connection, [a.id for a in additions])
+    numbers = {id: holding.number for id, holding in held.items()}
+    fresh: dict[int, Addition] = {}
+    further: list[Addition] = []
+    for addition in additions:
+        if addition.id in numbers:
+            further.append(addition)
+        else:
+            numbers[addition.id] = _next_number(connection) + len(fresh)
+            fresh[numbers[addition.id]] = addition
+    _insert_pictures(connection, fresh)
+    _insert_looks(connection, fresh, fingerprint)
+    _insert_files(connection, [(n, a.file) for n, a in fresh.items() if a.file])
+    _insert_makings(connection, [(n, a.making) for n, a in fresh.items() if a.making is not None])
+    for addition in further:
+        if addition.file is not None:
+            _add_file(connection, numbers[addition.id], addition.file)
+        if addition.making is not None:
+            _add_making(connection, numbers[addition.id], addition.making)
+    return [numbers[addition.id] for addition in additions]
+
+
+def _next_number(connection: duckdb.DuckDBPyConnection) -> int:
+    """Numbers rise and are never given twice, also not after the trash was emptied."""
+    row = connection.execute(
+        "SELECT greatest((SELECT coalesce(max(seq), 0) FROM pictures), "
+        "(SELECT coalesce(max(seq), 0) FROM deleted)) + 1"
+    ).fetchone()
+    return int(row[0]) if row else 1
+
+
+def _insert_pictures(connection: duckdb.DuckDBPyConnection, fresh: Mapping[int, Addition]) -> None:
+    fill(
+        connection,
+        "INSERT INTO pictures SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[]), "
+        "unnest($3::INTEGER[]), unnest($4::INTEGER[]), unnest($5::VARCHAR[]), "
+        "unnest($6::INTEGER[]), unnest($7::TIMESTAMP[]), unnest($8::SMALLINT[])",
+        [
+            (number, a.id, a.width, a.height, a.media, a.frames, *split_zone(a.added))
+            for number, a in fresh.items()
+        ],
+    )
+    fill(
+        connection,
+        "INSERT INTO colours SELECT unnest($1::BIGINT[]), unnest($2::SMALLINT[]), "
+        "unnest($3::VARCHAR[]), unnest($4::VARCHAR[]), unnest($5::DOUBLE[])",
+        [
+            (number, rank, colour.name, colour.hex, colour.share)
+            for number, a in fresh.items()
+            for rank, colour in enumerate(a.colours)
+        ],
+    )
+
+
+def _insert_looks(
+    connection: duckdb.DuckDBPyConnection, fresh: Mapping[int, Addition], fingerprint: str
+) -> None:
+    looks = {number: a.look for number, a in fresh.items() if a.look is not None}
+    vectors.insert(connection, fingerprint, {n: look.vector for n, look in looks.items()})
+    fill(
+        connection,
+        "INSERT INTO looks SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[]), "
+        "unnest($3::DOUBLE[]), unnest($4::VARCHAR[]), unnest($5::DOUBLE[])",
+        [
+            (number, fingerprint, look.adherence, look.kind, look.kind_score)
+            for number, look in looks.items()
+        ],
+    )
+    fill(
+        connection,
+        "INSERT INTO tags SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[]), 'clip', "
+        "unnest($3::DOUBLE[])",
+        [(number, tag, score) for number, look in looks.items() for tag, score in look.tags],
+    )
+
+
+def _insert_files(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[tuple[int, File]], main: bool = True
+) -> None:
+    fill(
+        connection,
+        "INSERT INTO files SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[]), "
+        "unnest($3::BLOB[]), unnest($4::BOOLEAN[]), unnest($5::BOOLEAN[]), "
+        "unnest($6::VARCHAR[]), unnest($7::BIGINT[]), unnest($8::BIGINT[])",
+        [
+            (n, f.path, f.raw_path, f.inside, main, f.file_sha256, f.bytes, f.mtime_ns)
+            for n, f in files
+        ],
+    )
+
+
+def _add_file(connection: duckdb.DuckDBPyConnection, number: int, file: File) -> None:
+    """One more file of a picture; one that was recorded at that path already is recorded anew."""
+    connection.execute(
+        "DELETE FROM files WHERE picture = ? AND path = ? AND inside = ?",
+        [number, file.path, file.inside],
+    )
+    has_main = connection.execute("SELECT 1 FROM files WHERE picture = ? AND main", [number])
+    _insert_files(connection, [(number, file)], main=not has_main.fetchall())
+
+
+def _insert_makings(
+    connection: duckdb.DuckDBPyConnection, rows: Sequence[tuple[int, Making]]
+) -> None:
+    fill(connection, _INSERT_MAKINGS, [_making_row(number, making) for number, making in rows])
+
+
+def _add_making(connection: duckdb.DuckDBPyConnection, number: int, making: Making) -> None:
+    """One more making, unless it is recorded; the one made last becomes the newest."""
+    if any(_is_same(making, other) for other in makings(connection, number)):
+        return
+    _insert_makings(connection, [(number, making)])
+    connection.execute(
+        "UPDATE makings SET newest = (rowid = (SELECT arg_max(rowid, "
+        "(coalesce(made, '-infinity'::TIMESTAMP), rowid)) FROM makings WHERE picture = $1)) "
+        "WHERE picture = $1",
+        [number],
+    )
+
+
+def _making_row(number: int, making: Making) -> list[object]:
+    made, offset = split_zone(making.made) if making.made else (None, None)
+    extra = json.dumps(dict(making.extra), sort_keys=True) if making.extra else None
+    same = [_whole_seed(making) if name == "seed" else getattr(making, name) for name in _SAME]
+    others = [making.duration, making.encoder_match, making.safety, made, offset, extra]
+    return [number, *same, *others]
+
+
+def makings(connection: duckdb.DuckDBPyConnection, number: int) -> list[Making]:
+    """Every recorded making of a picture, the newest first."""
+    result = connection.execute(
+        "SELECT * EXCLUDE (picture, newest) FROM makings WHERE picture = ? "
+        "ORDER BY newest DESC, made DESC NULLS LAST",
+        [number],
+    )
+    names = [column[0] for column in result.description or []]
+    return [_making_of(dict(zip(names, row, strict=True))) for row in result.fetchall()]
+
+
+def _making_of(row: dict[str, object]) -> Making:
+    extra, made, offset = row.pop("extra"), row.pop("made"), row.pop("made_offset")
+    local = zoned(made, offset)
+    return Making(
+        **row,  # type: ignore[arg-type]
+        made=local,
+        extra=json.loads(extra) if isinstance(extra, str) else {},
+    )
+
+
+def _is_same(making: Making, other: Making) -> bool:
+    first, second = _making_row(0, making), _making_row(0, other)
+    return first[: len(_SAME) + 1] == second[: len(_SAME) + 1]
+
+
+def _whole_seed(making: Making) -> int | None:
+    """The seed, where the column can hold it: a producer's -1 for "any" is no seed."""
+    return making.seed if making.seed is not None and 0 <= making.seed < 2**64 else None
+
+
+def split_zone(moment: datetime) -> tuple[datetime, int]:
+    """UTC without a zone, and the minutes that the zone lay ahead of it."""
+    local = moment.astimezone() if moment.tzinfo is None else moment
+    offset = local.utcoffset()
+    minutes = round(offset.total_seconds() / 60) if offset is not None else 0
+    return local.astimezone(UTC).replace(tzinfo=None), minutes
+
+
+def fill(
+    connection: duckdb.DuckDBPyConnection, statement: str, rows: Sequence[Sequence[object]]
+) -> None:
+    """Run an insert whose parameters are whole columns; for many rows one statement is enough."""
+    if rows:
+        connection.execute(statement, [list(column) for column in zip(*rows, strict=True)])

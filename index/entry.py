@@ -1,0 +1,88 @@
+"""Entry: one picture of a library, as the catalogue knows it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+# What an Entry is read from: columns of the view `library`, and what only the path needs.
+COLUMNS = (
+    "id seq path prompt negative model model_hash sampler steps guidance seed width height media "
+    "frames bytes kind rating note adherence device dtype duration producer encoder_match safety "
+    "added made tags sets colours hidden file_sha256"
+).split()
+PLACE = "raw_path inside added_offset made_offset".split()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture: its identity, its main file, its newest making, and what people said of it.
+
+    id: 52 characters; seq: its number in this library; path: absolute
+    prompt .. seed: of the newest making, None where nobody recorded it
+    width, height: pixels; bytes: of the main file; duration: seconds
+    kind: illustration, icon, diagram, product, photo or unknown
+    rating: 0..5 or None; adherence: cosine of the picture with its own prompt
+    added, made: with their zone
+    """
+
+    id: str
+    seq: int
+    path: Path
+    prompt: str | None
+    negative: str | None
+    model: str | None
+    model_hash: str | None
+    sampler: str | None
+    steps: int | None
+    guidance: float | None
+    seed: int | None
+    width: int
+    height: int
+    media: str
+    frames: int
+    bytes: int
+    kind: str
+    rating: int | None
+    note: str | None
+    adherence: float | None
+    device: str | None
+    dtype: str | None
+    duration: float | None
+    producer: str | None
+    encoder_match: str | None
+    safety: str | None
+    added: datetime
+    made: datetime | None
+    tags: tuple[str, ...]
+    sets: tuple[str, ...]
+    colours: tuple[str, ...]
+    hidden: bool
+    file_sha256: str
+
+
+def entry_of(row: Mapping[str, object], root: Path) -> Entry:
+    """An Entry from a row of COLUMNS and PLACE."""
+    values = {name: row[name] for name in COLUMNS}
+    values["path"] = absolute(root, str(row["path"]), row["raw_path"], bool(row["inside"]))
+    values["kind"] = row["kind"] or "unknown"
+    for name in ("tags", "sets", "colours"):
+        values[name] = tuple(row[name])  # type: ignore[arg-type]
+    for name in ("added", "made"):
+        values[name] = zoned(row[name], row[f"{name}_offset"])
+    return Entry(**values)  # type: ignore[arg-type]
+
+
+def absolute(root: Path, path: str, raw_path: object, inside: bool) -> Path:
+    """Where a recorded file is on this machine; raw_path wins, since its bytes are the name."""
+    name = os.fsdecode(raw_path) if isinstance(raw_path, bytes) else path
+    return root / name if inside else Path(name)
+
+
+def zoned(moment: object, offset: object) -> datetime | None:
+    if not isinstance(moment, datetime) or not isinstance(offset, int):
+        return None
+    return moment.replace(tzinfo=timezone(timedelta(minutes=offset)))

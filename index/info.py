@@ -1,0 +1,74 @@
+"""Info: what a library holds, in a few numbers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index import migrations, registered, vectors
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from index.store import Store
+
+
+@dataclass(frozen=True)
+class Info:
+    """A library at a glance.
+
+    pictures: that can be seen; trashed: that can be restored; vectors: of the active encoder
+    encoder: its name; fingerprint and source: which one it is and where it is loaded from
+    index: how search goes through the vectors, and why
+    bytes: of the whole folder; schema: steps of `index.migrations`
+    """
+
+    root: Path
+    pictures: int
+    trashed: int
+    encoder: str
+    fingerprint: str
+    source: str
+    width: int
+    vectors: int
+    index: str
+    bytes: int
+    schema: int
+
+
+def describe(store: Store) -> Info:
+    """Count everything; reads the catalogue once and the folder once."""
+    with store.reading() as connection:
+        active = registered.active(connection)
+        return Info(
+            root=store.root,
+            pictures=_count(connection, "library"),
+            trashed=_count(connection, "deleted WHERE NOT emptied"),
+            encoder=active.name,
+            fingerprint=active.fingerprint,
+            source=active.source,
+            width=active.width,
+            vectors=_count(connection, vectors.table(active.fingerprint)),
+            index=vectors.describe(connection, store.root, active.fingerprint),
+            bytes=_weight(store.root),
+            schema=migrations.schema(connection),
+        )
+
+
+def _count(connection: duckdb.DuckDBPyConnection, what: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {what}").fetchone()  # noqa: S608 - constants
+    return int(row[0]) if row else 0
+
+
+def _weight(folder: Path) -> int:
+    """Bytes of the files below a folder; what vanishes meanwhile counts for nothing."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total

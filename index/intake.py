@@ -1,0 +1,190 @@
+"""Intake: a batch of decoded pictures becomes files and rows, whoever made or found them.
+
+A file takes its place first and the transaction makes it a picture; a crash between the two leaves
+an orphan that `verify` names and `repair` adopts. Everything slow (encoding, thumbnails, files) is
+done before the transaction, so that a writer's turn is short.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index import catalogue, faults, placing, registered, trash
+from index.addition import Addition, File, Look, recorded
+from index.catalogue import Holding
+from index.colours import dominant_colours
+from index.looking import look_at
+from index.record import Record
+from index.thumbnails import make_thumbnail
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from index.colours import Colour
+    from index.encoder import Encoder
+    from index.store import Store
+
+_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A picture on its way in.
+
+    stem: the beginning of its file's name
+    read: gives the bytes of the file to place, or None when the file stays where it is
+    text_vector: its prompt's unit vector (width,), when known already
+    """
+
+    record: Record
+    image: Image.Image
+    stem: str
+    read: Callable[[], bytes] | None
+    text_vector: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The number that a picture has now, and whether the library showed it before."""
+
+    number: int
+    known: bool
+
+
+def take_in(store: Store, encoder: Encoder, batch: Sequence[Incoming]) -> list[Taken]:
+    """Place the files, then write every row in one transaction.
+
+    Raises EncoderMismatch, LibraryBusy, DiskFull, LibraryReadOnly and their kin; then nothing of
+    the batch is in the library, and no file of it is left.
+    """
+    taken = None
+    while taken is None:  # again only if others emptied the trash in between
+        taken = _attempt(store, encoder, batch)
+    return taken
+
+
+def _attempt(store: Store, encoder: Encoder, batch: Sequence[Incoming]) -> list[Taken] | None:
+    with store.reading() as connection:
+        registered.require(registered.active(connection), encoder)
+        held = catalogue.holdings(connection, [i.record.id for i in batch])
+    fresh = {i.record.id: i for i in reversed(batch) if i.record.id not in held}
+    looks = _looks(encoder, list(fresh.values()))
+    now = datetime.now().astimezone()
+    with ExitStack() as undo, ThreadPoolExecutor(_THREADS) as threads:
+        files = threads.map(
+            lambda i: _file(store.root, i, held.get(i.record.id), now, undo), _files_once(batch)
+        )
+        extras = dict(threads.map(lambda i: _extras(store.root, i), fresh.values()))
+        additions = [
+            _addition(i, file, looks.get(i.record.id), extras.get(i.record.id, ()), now)
+            for i, file in zip(batch, files, strict=True)
+        ]
+        faults.reach("placed")
+        taken = _commit(store, encoder, additions)
+        if taken is not None:
+            undo.pop_all()
+    return taken
+
+
+def _commit(store: Store, encoder: Encoder, additions: Sequence[Addition]) -> list[Taken] | None:
+    """Write the batch; None when a picture that was known is gone, and was not looked at."""
+    with store.writing() as connection:
+        registered.require(registered.active(connection), encoder)
+        held = catalogue.holdings(connection, [a.id for a in additions])
+        if any(a.look is None and a.id not in held for a in additions):
+            return None
+        buried = [h.number for h in held.values() if h.deleted]
+        trash.restore_rows(connection, buried)
+        numbers = catalogue.insert(connection, additions, encoder.fingerprint)
+    if buried:
+        trash.settle(store)
+    shown = {h.number for h in held.values() if not h.deleted}
+    firsts = {number: place for place, number in reversed(list(enumerate(numbers)))}
+    return [Taken(n, n in shown or firsts[n] != place) for place, n in enumerate(numbers)]
+
+
+def _looks(encoder: Encoder, fresh: Sequence[Incoming]) -> dict[str, Look]:
+    looks = look_at(
+        encoder,
+        [i.image for i in fresh],
+        [i.record.making.prompt if i.record.making else None for i in fresh],
+        [i.text_vector for i in fresh],
+    )
+    return {i.record.id: look for i, look in zip(fresh, looks, strict=True)}
+
+
+def _extras(root: Path, incoming: Incoming) -> tuple[str, Sequence[Colour]]:
+    make_thumbnail(incoming.image, incoming.record.id, root)
+    return incoming.record.id, dominant_colours(incoming.image)
+
+
+def _files_once(batch: Sequence[Incoming]) -> list[Incoming | None]:
+    """The batch, with None for what would place the same bytes a second time."""
+    seen: set[str] = set()
+    once: list[Incoming | None] = []
+    for incoming in batch:
+        again = incoming.read is not None and incoming.record.file_sha256 in seen
+        once.append(None if again else incoming)
+        seen.add(incoming.record.file_sha256)
+    return once
+
+
+def _file(
+    root: Path,
+    incoming: Incoming | None,
+    held: Holding | None,
+    now: datetime,
+    undo: ExitStack,
+) -> File | None:
+    """Place the file, unless it stays where it is or its bytes are here already."""
+    if incoming is None:
+        return None
+    record = incoming.record
+    if incoming.read is None:
+        return _described(root, record.path, record)
+    home = placing.day_folder(root, now.date())
+    target = home / f"{incoming.stem}-{record.id[:8]}{placing.SUFFIXES[record.media]}"
+    if held is not None and record.file_sha256 in held.files:
+        target = root / held.files[record.file_sha256]
+        if held.deleted or target.exists():
+            return None
+    placed = placing.place(target.parent, target.name, incoming.read())
+    undo.callback(placed.unlink, missing_ok=True)
+    return _described(root, placed, record)
+
+
+def _described(root: Path, path: Path, record: Record) -> File:
+    name, raw, inside = recorded(path, root)
+    mtime = os.stat(path).st_mtime_ns
+    return File(name, raw, inside, record.file_sha256, record.bytes, mtime)
+
+
+def _addition(
+    incoming: Incoming,
+    file: File | None,
+    look: Look | None,
+    colours: Sequence[Colour],
+    now: datetime,
+) -> Addition:
+    record = incoming.record
+    return Addition(
+        id=record.id,
+        width=record.width,
+        height=record.height,
+        media=record.media,
+        frames=record.frames,
+        added=now,
+        file=file,
+        making=record.making,
+        look=look,
+        colours=colours,
+    )

@@ -1,0 +1,158 @@
+"""Library: pictures in a folder, found again by words. The public face; the work is elsewhere.
+
+Nothing is held open between two calls, so any number of processes may use one library at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index import catalogue, registered, selection, trash
+from index.errors import LibraryExists
+from index.placing import make_folders
+from index.store import Store
+
+if TYPE_CHECKING:
+    from index.adding import AddReport, Mode, OnProgress
+    from index.answer import Answer
+    from index.encoder import Encoder
+    from index.entry import Entry
+    from index.info import Info
+    from index.keeping import New
+    from index.making import Making
+    from index.query import Query
+    from index.verify import Difference
+
+FOLDERS = ("pictures", "vectors", "thumbs", "trash", "locks")
+
+
+class Library:
+    """An open library; `Library.create` and `Library.open` make one.
+
+    root: its folder, absolute
+    """
+
+    def __init__(self, root: Path, encoder: Encoder | None = None) -> None:
+        self.root = root
+        self.store = Store(root)
+        self._encoder = encoder
+
+    @classmethod
+    def create(cls, root: Path | str, encoder: Encoder | None = None) -> Library:
+        """Make an empty library in a folder that holds none; None is the bundled encoder.
+
+        Raises LibraryExists, LibraryReadOnly or DiskFull.
+        """
+        from index.encoder import load_encoder
+
+        library = cls(_absolute(root), encoder or load_encoder())
+        if library.store.path.exists():
+            raise LibraryExists(
+                f"{library.root} holds a library already.", "Use it, or name another folder."
+            )
+        with library.store.translated():
+            for name in FOLDERS:
+                make_folders(library.root / name)
+        library.store.create()
+        with library.store.writing() as connection:
+            registered.register(connection, library.encoder)
+            registered.activate(connection, library.encoder.fingerprint)
+        return library
+
+    @classmethod
+    def open(cls, root: Path | str, encoder: Encoder | None = None) -> Library:
+        """Open a library and finish what a crash may have left undone.
+
+        encoder: one that is loaded already; otherwise the recorded one is loaded when needed
+        Raises NoLibrary, LibraryNewer, LibraryBusy or LibraryDamaged.
+        """
+        library = cls(_absolute(root), encoder)
+        library.store.upgrade()
+        with library.store.reading() as connection:
+            is_settled = trash.is_settled(connection)
+        if not is_settled:
+            trash.settle(library.store)
+        return library
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that the vectors come from, loaded at first use.
+
+        Raises EncoderMissing, EncoderDamaged, or EncoderMismatch when what is loaded from the
+        recorded source is no longer the recorded encoder.
+        """
+        if self._encoder is None:
+            from index.encoder import load_encoder
+
+            with self.store.reading() as connection:
+                active = registered.active(connection)
+            encoder = load_encoder(active.source)
+            registered.require(active, encoder)
+            self._encoder = encoder
+        return self._encoder
+
+    def keep(self, pictures: Sequence[New]) -> list[Entry]:
+        """Take in pictures made here: file, vector, tags and rows, all or none."""
+        from index.keeping import keep
+
+        return keep(self.store, self.encoder, pictures)
+
+    def add(
+        self,
+        paths: Iterable[str | Path],
+        mode: Mode = "copy",
+        on_progress: OnProgress | None = None,
+    ) -> AddReport:
+        """Add picture files and folders of them; see `index.adding.add`."""
+        from index.adding import add
+
+        return add(self.store, self.encoder, paths, mode, on_progress)
+
+    def search(self, query: Query) -> Answer:
+        """The pictures that fit best; see `index.search.search`."""
+        from index.search import search
+
+        return search(self.store, query, lambda: self.encoder)
+
+    def list(self, query: Query) -> list[Entry]:
+        """The pictures that pass the query's filters, the newest first; a set in its order.
+
+        Words and pictures in the query play no part. Raises BadQuery or NoSuchSet.
+        """
+        with self.store.reading() as connection:
+            numbers = selection.newest(connection, query)
+            return catalogue.entries(connection, self.root, numbers.tolist())
+
+    def get(self, prefix: str) -> Entry:
+        """The one picture whose id begins so. Raises NoSuchPicture or AmbiguousId."""
+        with self.store.reading() as connection:
+            number = catalogue.resolve(connection, prefix)
+            return catalogue.entries(connection, self.root, [number])[0]
+
+    def makings(self, prefix: str) -> Sequence[Making]:
+        """Every recorded making of a picture, the newest first."""
+        with self.store.reading() as connection:
+            return catalogue.makings(connection, catalogue.resolve(connection, prefix))
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Move pictures to the trash, all or none; returns how many."""
+        return trash.delete(self.store, tuple(ids))
+
+    def info(self) -> Info:
+        """What the library holds, in numbers."""
+        from index.info import describe
+
+        return describe(self.store)
+
+    def verify(self) -> Sequence[Difference]:
+        """Every difference between rows, files, vectors and checksums; empty when whole."""
+        from index.verify import verify
+
+        return verify(self.store)
+
+
+def _absolute(root: Path | str) -> Path:
+    return Path(os.path.abspath(Path(root).expanduser()))

@@ -1,0 +1,115 @@
+"""The schema, as a list of steps that only ever grows.
+
+A catalogue remembers how many steps it has taken (`meta`, key `schema`). A step, once released, is
+never edited: what it got wrong, a later one mends. Times are UTC with the minutes of the zone's
+offset beside them. There are no secondary indexes and no keys on the large tables: there is one
+writer at a time, which looks before it inserts; an index would cost more on every open than it
+saves, and DuckDB's replay of a log has stumbled over them.
+
+The view `library`, one row per picture that is not deleted, is what predicates speak about; it is
+laid anew after every migration. The tables of vectors belong to `index.vectors`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from index.errors import LibraryNewer
+
+if TYPE_CHECKING:
+    import duckdb
+
+M001 = """
+CREATE TABLE encoders (
+    fingerprint VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, source VARCHAR NOT NULL,
+    width INTEGER NOT NULL, active BOOLEAN NOT NULL, added TIMESTAMP NOT NULL);
+CREATE TABLE pictures (
+    seq BIGINT NOT NULL, id VARCHAR NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    media VARCHAR NOT NULL, frames INTEGER NOT NULL,
+    added TIMESTAMP NOT NULL, added_offset SMALLINT NOT NULL);
+CREATE TABLE files (
+    picture BIGINT NOT NULL, path VARCHAR NOT NULL, raw_path BLOB, inside BOOLEAN NOT NULL,
+    main BOOLEAN NOT NULL, file_sha256 VARCHAR NOT NULL, bytes BIGINT NOT NULL,
+    mtime_ns BIGINT NOT NULL);
+CREATE TABLE makings (
+    picture BIGINT NOT NULL, newest BOOLEAN NOT NULL, producer VARCHAR NOT NULL,
+    prompt VARCHAR, negative VARCHAR, model VARCHAR, model_hash VARCHAR, sampler VARCHAR,
+    steps INTEGER, guidance DOUBLE, seed UBIGINT, width INTEGER, height INTEGER,
+    device VARCHAR, dtype VARCHAR, duration DOUBLE, encoder_match VARCHAR, safety VARCHAR,
+    made TIMESTAMP, made_offset SMALLINT, extra JSON);
+CREATE TABLE looks (
+    picture BIGINT NOT NULL, fingerprint VARCHAR NOT NULL, adherence DOUBLE,
+    kind VARCHAR NOT NULL, kind_score DOUBLE);
+CREATE TABLE colours (
+    picture BIGINT NOT NULL, rank SMALLINT NOT NULL, name VARCHAR NOT NULL,
+    hex VARCHAR NOT NULL, share DOUBLE NOT NULL);
+CREATE TABLE tags (
+    picture BIGINT NOT NULL, tag VARCHAR NOT NULL, source VARCHAR NOT NULL, score DOUBLE);
+CREATE TABLE curation (picture BIGINT NOT NULL, rating TINYINT, note VARCHAR);
+CREATE TABLE sets (
+    name VARCHAR PRIMARY KEY, hidden BOOLEAN NOT NULL, created TIMESTAMP NOT NULL);
+CREATE TABLE set_members (
+    set_name VARCHAR NOT NULL, picture BIGINT NOT NULL, position INTEGER NOT NULL);
+CREATE TABLE deleted (
+    seq BIGINT NOT NULL, id VARCHAR NOT NULL, deleted TIMESTAMP NOT NULL,
+    emptied BOOLEAN NOT NULL);
+CREATE TABLE unsettled (seq BIGINT NOT NULL, id VARCHAR NOT NULL);
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001,)
+
+# Local wall time, as on the person's clock when it happened: what folders and dates are named by.
+VIEW = """
+CREATE OR REPLACE VIEW library AS SELECT
+    p.id, p.seq, f.path, m.prompt, m.negative, m.model, m.model_hash, m.sampler, m.steps,
+    m.guidance, m.seed, p.width, p.height, p.media, p.frames, f.bytes, l.kind, c.rating, c.note,
+    l.adherence, m.device, m.dtype, m.duration, m.producer, m.encoder_match, m.safety,
+    p.added + to_minutes(p.added_offset) AS added,
+    m.made + to_minutes(m.made_offset) AS made,
+    coalesce(t.tags, []::VARCHAR[]) AS tags, coalesce(s.sets, []::VARCHAR[]) AS sets,
+    coalesce(k.colours, []::VARCHAR[]) AS colours,
+    coalesce(s.hidden, false) AS hidden,
+    f.raw_path, f.inside, f.file_sha256, p.added_offset, m.made_offset
+FROM pictures p
+LEFT JOIN files f ON f.picture = p.seq AND f.main
+LEFT JOIN makings m ON m.picture = p.seq AND m.newest
+LEFT JOIN curation c ON c.picture = p.seq
+LEFT JOIN looks l ON l.picture = p.seq
+    AND l.fingerprint = (SELECT fingerprint FROM encoders WHERE active)
+LEFT JOIN (SELECT picture, list(DISTINCT tag ORDER BY tag) AS tags
+           FROM tags GROUP BY picture) t ON t.picture = p.seq
+LEFT JOIN (SELECT picture, list(name ORDER BY rank) AS colours
+           FROM colours GROUP BY picture) k ON k.picture = p.seq
+LEFT JOIN (SELECT picture, list(set_name ORDER BY set_name) AS sets, bool_or(hidden) AS hidden
+           FROM set_members JOIN sets ON name = set_name GROUP BY picture) s ON s.picture = p.seq
+WHERE p.seq NOT IN (SELECT seq FROM deleted)
+"""
+
+
+def migrate(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take the steps that are missing, inside the caller's transaction."""
+    connection.execute("CREATE TABLE IF NOT EXISTS meta (key VARCHAR PRIMARY KEY, value VARCHAR)")
+    for step in MIGRATIONS[schema(connection) :]:
+        connection.execute(step)
+    connection.execute(VIEW)
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", [str(len(MIGRATIONS))])
+
+
+def schema(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many steps the catalogue has taken; 0 for an empty one."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def is_current(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether there is nothing to migrate."""
+    return schema(connection) == len(MIGRATIONS)
+
+
+def refuse_newer(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raise LibraryNewer when the catalogue has taken steps that are unknown here."""
+    if schema(connection) > len(MIGRATIONS):
+        raise LibraryNewer(
+            f"The library has schema {schema(connection)}; this version knows {len(MIGRATIONS)}.",
+            "Update sovgen; the library was not touched.",
+        )

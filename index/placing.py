@@ -1,0 +1,120 @@
+"""Placing: a file takes its place in a library whole, for good, and over nothing else.
+
+Bytes are written under a temporary name in the same folder, synced, and then get their name, which
+must be free; the folder is synced too. Names are plain ASCII that every system takes. This file
+knows nothing of the catalogue: until a row speaks of a file, it is an orphan.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from index.atomic import disk_refusals
+
+LONGEST_SLUG = 60
+SUFFIXES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "image/bmp": ".bmp",
+    "image/tiff": ".tif",
+    "image/avif": ".avif",
+    "image/jp2": ".jp2",
+}
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
+
+
+def slug(text: str) -> str:
+    """At most 60 characters of a-z, 0-9 and '-'; never empty, never a name Windows reserves."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
+    words = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:LONGEST_SLUG].strip("-")
+    if not words or _RESERVED.fullmatch(words):
+        return f"picture-{words}".strip("-")
+    return words
+
+
+def day_folder(root: Path, day: date) -> Path:
+    """Where the pictures of a local day stand: `pictures/YYYY/MM/DD`."""
+    return root / "pictures" / f"{day:%Y}" / f"{day:%m}" / f"{day:%d}"
+
+
+def place(folder: Path, name: str, data: bytes) -> Path:
+    """Write data as `folder/name`, or as `stem-1.ext` and so on when that is taken.
+
+    When this returns, the file outlives a power cut. Raises DiskFull or LibraryReadOnly.
+    """
+    with disk_refusals(folder):
+        make_folders(folder)
+        descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            return _settle(Path(temporary), folder / name)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def move(source: Path, target: Path) -> Path:
+    """Give a file another place on the same disk, or a like name when that one is taken."""
+    with disk_refusals(target.parent):
+        make_folders(target.parent)
+        placed = _settle(source, target)
+        source.unlink(missing_ok=True)
+        _sync(source.parent)
+        return placed
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, for their owner alone, to outlive a power cut."""
+    missing = [f for f in (folder, *folder.parents) if not f.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
+        _sync(path.parent)
+
+
+def _settle(source: Path, target: Path) -> Path:
+    """Give the file the first free name, beside its old one."""
+    for path in _names(target):
+        try:
+            _name(source, path)
+        except FileExistsError:
+            continue
+        _sync(path.parent)
+        return path
+    raise AssertionError("names do not run out")
+
+
+def _name(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # No hard links here (FAT, some network disks): reserve the name, then rename over it.
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.replace(source, target)
+
+
+def _names(target: Path) -> Iterator[Path]:
+    yield target
+    for number in range(1, 1_000_000):
+        yield target.with_name(f"{target.stem}-{number}{target.suffix}")
+
+
+def _sync(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,106 @@
+"""Selection: which pictures a query's filters let through.
+
+Deleted pictures are not in the view; pictures of hidden sets show only when their set is asked
+for. This file knows nothing of words, vectors or scores.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from index import predicate
+from index.errors import NoSuchSet
+from index.query import Query
+
+if TYPE_CHECKING:
+    import duckdb
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def allowed(connection: duckdb.DuckDBPyConnection, query: Query) -> NDArray[np.int64] | None:
+    """The numbers of the pictures that pass, rising; None when every picture does.
+
+    Raises BadQuery or NoSuchSet.
+    """
+    if not _filters(query) and not _any_withheld(connection):
+        return None
+    return _numbers(connection, query, "seq", None)
+
+
+def newest(connection: duckdb.DuckDBPyConnection, query: Query) -> NDArray[np.int64]:
+    """The numbers of the pictures that pass: a set in its order, else the newest first; k at most.
+
+    Raises BadQuery or NoSuchSet.
+    """
+    if query.set is not None:
+        order = "(SELECT min(position) FROM set_members WHERE picture = seq AND set_name = $name)"
+        return _numbers(connection, query, f"{order}, seq", query.k)
+    return _numbers(connection, query, "added DESC, seq DESC", query.k)
+
+
+def _filters(query: Query) -> bool:
+    plain = (query.where, query.model, query.since, query.until, query.set)
+    return bool(query.tags) or any(value is not None for value in plain)
+
+
+def _any_withheld(connection: duckdb.DuckDBPyConnection) -> bool:
+    row = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM deleted) OR EXISTS (SELECT 1 FROM sets WHERE hidden)"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _numbers(
+    connection: duckdb.DuckDBPyConnection, query: Query, order: str, k: int | None
+) -> NDArray[np.int64]:
+    import duckdb
+    import numpy as np
+
+    conditions, values = _conditions(connection, query)
+    # the conditions are ours but for the predicate, which was checked to be one expression
+    statement = f"SELECT seq FROM library WHERE {' AND '.join(conditions)} ORDER BY {order}"  # noqa: S608
+    if k is not None:
+        statement += f" LIMIT {int(k)}"
+    if query.where is None:
+        found = connection.execute(statement, values).fetchnumpy()
+        return np.asarray(found["seq"], np.int64)
+    try:
+        found = connection.execute(statement, values).fetchnumpy()
+    except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
+        raise predicate.failed(error) from error
+    return np.asarray(found["seq"], np.int64)
+
+
+def _conditions(
+    connection: duckdb.DuckDBPyConnection, query: Query
+) -> tuple[list[str], dict[str, object]]:
+    conditions: list[str] = []
+    values: dict[str, object] = {}
+    if query.where is not None:
+        predicate.check(connection, query.where)
+        conditions.append(f"(\n{query.where}\n)")
+    for number, tag in enumerate(query.tags):
+        conditions.append(f"seq IN (SELECT picture FROM tags WHERE tag = $tag{number})")  # noqa: S608
+        values[f"tag{number}"] = tag
+    for column, value in (("model = $model", query.model), *_dates(query)):
+        if value is not None:
+            conditions.append(column)
+            values[column.partition("$")[2]] = value
+    conditions.append(_membership(connection, query, values))
+    return conditions, values
+
+
+def _dates(query: Query) -> tuple[tuple[str, object], ...]:
+    return (("added::DATE >= $since", query.since), ("added::DATE <= $until", query.until))
+
+
+def _membership(
+    connection: duckdb.DuckDBPyConnection, query: Query, values: dict[str, object]
+) -> str:
+    if query.set is None:
+        return "NOT hidden"
+    if not connection.execute("SELECT 1 FROM sets WHERE name = ?", [query.set]).fetchall():
+        raise NoSuchSet(f"There is no set {query.set!r}.", "See them: sovgen set list")
+    values["name"] = query.set
+    return "seq IN (SELECT picture FROM set_members WHERE set_name = $name)"

@@ -1,0 +1,228 @@
+"""Store: the one place where the catalogue is opened, and where DuckDB's errors become ours.
+
+Nobody holds a connection: every operation takes a turn, opens, does, closes. Writing is one
+transaction, committed on a clean exit and rolled back on any error; closing then checkpoints, so a
+damaged write-ahead log can never cost more than the operation that was under way. A folder that
+refuses tickets (read-only, or a full disk) can still be read.
+
+This file knows nothing of pictures; the schema is `index.migrations`.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index import faults, migrations
+from index.errors import (
+    DiskFull,
+    LibraryBusy,
+    LibraryDamaged,
+    LibraryError,
+    LibraryNewer,
+    LibraryReadOnly,
+    NoLibrary,
+)
+from index.turns import Kind, Turns
+
+if TYPE_CHECKING:
+    import duckdb
+
+CATALOGUE = "library.duckdb"
+# One fixed configuration: DuckDB refuses a second one in the same process, and its defaults would
+# fetch extensions from the network.
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "enable_external_access": False,
+    "python_enable_replacements": False,
+    "threads": 2,
+}
+_RETRY_S = 0.01
+_NO_TICKETS = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
+
+
+class Store:
+    """The catalogue of one library.
+
+    wait_s: seconds of patience while others are at work
+    """
+
+    def __init__(self, root: Path, wait_s: float = 60.0) -> None:
+        self.root = root
+        self.path = root / CATALOGUE
+        self._wait_s = wait_s
+        self._turns = Turns(root / "locks", wait_s)
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that can only read, and sees one state of the catalogue throughout.
+
+        Raises NoLibrary, LibraryBusy, LibraryNewer or LibraryDamaged.
+        """
+        self._require()
+        with self._turn("r"), self._connected(read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection with one transaction open: all of it happens, or nothing.
+
+        Raises NoLibrary, LibraryBusy, LibraryNewer, LibraryDamaged, LibraryReadOnly or DiskFull.
+        """
+        self._require()
+        with self._turn("w"), self._connected(read_only=False) as connection:
+            yield connection
+            faults.reach("committing")
+            connection.execute("COMMIT")
+            faults.reach("committed")
+
+    def create(self) -> None:
+        """Lay an empty catalogue with the newest schema."""
+        with self._turn("w"), self.translated(), self._opened(read_only=False) as connection:
+            connection.execute("BEGIN")
+            migrations.migrate(connection)
+            connection.execute("COMMIT")
+        self.path.chmod(0o600)
+
+    def upgrade(self) -> None:
+        """Bring an older schema up to date; does nothing to a current one."""
+        with self.reading() as connection:
+            if migrations.is_current(connection):
+                return
+        with self.writing() as connection:
+            migrations.migrate(connection)
+            faults.reach("migrating")
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Whatever DuckDB or the disk says within is said in this library's own words."""
+        import duckdb
+
+        try:
+            yield
+        except (duckdb.Error, OSError) as error:
+            ours = _translate(error)
+            if ours is None:
+                raise
+            raise ours from error
+
+    @contextmanager
+    def _turn(self, kind: Kind) -> Iterator[None]:
+        with ExitStack() as held:
+            with self.translated():
+                try:
+                    held.enter_context(self._turns.take(kind))
+                except OSError as error:
+                    if kind == "w" or error.errno not in _NO_TICKETS:
+                        raise
+            yield
+
+    @contextmanager
+    def _connected(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self.translated(), self._opened(read_only=read_only) as connection:
+            connection.execute("BEGIN")
+            migrations.refuse_newer(connection)
+            yield connection
+
+    @contextmanager
+    def _opened(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = self._connect(read_only)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _require(self) -> None:
+        if not self.path.is_file():
+            raise NoLibrary(
+                f"There is no library at {self.root}.",
+                f"Make one: sovgen library new {self.root}",
+            )
+
+    def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        """Retry while a program without a ticket, such as DuckDB's own shell, holds the file."""
+        import duckdb
+
+        deadline = time.monotonic() + self._wait_s
+        while True:
+            try:
+                return duckdb.connect(self.path, read_only=read_only, config=CONFIG)
+            except duckdb.IOException as error:
+                if not _is_locked(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_RETRY_S)
+
+
+def _is_locked(error: Exception) -> bool:
+    return "could not set lock" in str(error).lower()
+
+
+def _translate(error: Exception) -> LibraryError | None:
+    """Our word for DuckDB's or the system's error; None when it is no business of a library."""
+    if isinstance(error, OSError):
+        return _translate_number(error.errno)
+    text = str(error).lower()
+    for signs, ours in _SIGNS:
+        if any(sign in text for sign in signs):
+            return ours()
+    return None
+
+
+def _translate_number(number: int | None) -> LibraryError | None:
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return _full()
+    if number in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return _read_only()
+    return None
+
+
+def _busy() -> LibraryError:
+    return LibraryBusy(
+        "Another program holds the library's catalogue.",
+        "Close it and try again; nothing was changed.",
+    )
+
+
+def _newer() -> LibraryError:
+    return LibraryNewer(
+        "The library was written by a newer version.",
+        "Update sovgen; the library was not touched.",
+    )
+
+
+def _full() -> LibraryError:
+    return DiskFull(
+        "No room is left on the disk.",
+        "Free some and try again; everything kept before is safe.",
+    )
+
+
+def _read_only() -> LibraryError:
+    return LibraryReadOnly(
+        "The library's folder or disk refuses writing.",
+        "Searching works; to change it, make the folder writable or copy the library.",
+    )
+
+
+def _damaged() -> LibraryError:
+    return LibraryDamaged(
+        "The library's catalogue is damaged and cannot be read.",
+        "Run: sovgen library repair. The picture files are not affected.",
+    )
+
+
+_SIGNS = (
+    (("could not set lock",), _busy),
+    (("with version number", "newer version", "storage version"), _newer),
+    (("no space left", "disk full", "out of disk"), _full),
+    (("read-only file system", "permission denied"), _read_only),
+    (
+        ("not a valid duckdb", "corrupt", "checksum", "failure while replaying wal", "invalidated"),
+        _damaged,
+    ),
+)
