@@ -1,0 +1,227 @@
+"""What people say of pictures: tags, ratings, notes and sets.
+
+Each function is one transaction on a library. Pictures are named by prefixes of their ids. Tags by
+hand stand apart from those that an encoder gave. Doing a thing twice is the same as doing it once.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from index import catalogue
+from index.errors import BadQuery, NoSuchSet, SetExists
+from index.store import Store
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from index.entry import Entry
+    from index.library import Library
+
+LONGEST_NAME = 100
+LONGEST_NOTE = 10_000
+RATINGS = range(6)
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """A named set: when it was made, and how many pictures it shows."""
+
+    name: str
+    count: int
+    hidden: bool
+    created: datetime
+
+
+def tag(library: Library | Store, prefixes: Sequence[str], tags: Sequence[str]) -> int:
+    """Tag pictures by hand; returns how many tags are new on their pictures.
+
+    Raises NoSuchPicture, AmbiguousId or BadQuery; then nothing was tagged.
+    """
+    names = [normal_tag(name) for name in tags]
+    with _store(library).writing() as connection:
+        numbers = _resolved(connection, prefixes)
+        result = connection.execute(
+            "INSERT INTO tags SELECT picture, tag, 'hand', NULL FROM "
+            "(SELECT DISTINCT unnest($1::BIGINT[]) AS picture) CROSS JOIN "
+            "(SELECT DISTINCT unnest($2::VARCHAR[]) AS tag) "
+            "WHERE (picture, tag) NOT IN (SELECT (picture, tag) FROM tags WHERE source = 'hand')",
+            [numbers, names],
+        )
+        return _changed(result)
+
+
+def untag(library: Library | Store, prefixes: Sequence[str], tags: Sequence[str]) -> int:
+    """Take tags away, by hand and by the encoder alike; returns how many were there.
+
+    A tag that the encoder gave may come back when the library is embedded anew.
+    """
+    names = [normal_tag(name) for name in tags]
+    with _store(library).writing() as connection:
+        numbers = _resolved(connection, prefixes)
+        result = connection.execute(
+            "DELETE FROM tags WHERE picture IN ? AND tag IN ?", [numbers, names]
+        )
+        return _changed(result)
+
+
+def rate(library: Library | Store, prefixes: Sequence[str], rating: int | None) -> None:
+    """Rate pictures from 0 to 5; None takes the rating away. Raises BadQuery beyond."""
+    if rating is not None and (isinstance(rating, bool) or rating not in RATINGS):
+        raise BadQuery(f"{rating!r} is no rating.", "Give a whole number from 0 to 5.")
+    with _store(library).writing() as connection:
+        numbers = _curated(connection, prefixes)
+        connection.execute("UPDATE curation SET rating = ? WHERE picture IN ?", [rating, numbers])
+
+
+def note(library: Library | Store, prefixes: Sequence[str], text: str) -> None:
+    """Write a note on pictures, over one that stands; an empty text takes it away."""
+    text = _plain(text.strip(), "note", LONGEST_NOTE, allowed="\n\t")
+    with _store(library).writing() as connection:
+        numbers = _curated(connection, prefixes)
+        connection.execute(
+            "UPDATE curation SET note = ? WHERE picture IN ?", [text or None, numbers]
+        )
+
+
+def new_set(library: Library | Store, name: str) -> None:
+    """Make an empty set. Raises SetExists or BadQuery."""
+    name = normal_name(name)
+    with _store(library).writing() as connection:
+        if _is_set(connection, name):
+            raise SetExists(f"There is a set {name!r} already.", f"See it: sovgen set show {name}")
+        moment = datetime.now(UTC).replace(tzinfo=None)
+        connection.execute("INSERT INTO sets VALUES (?, false, ?)", [name, moment])
+
+
+def delete_set(library: Library | Store, name: str) -> None:
+    """Unmake a set; its pictures stay in the library. Raises NoSuchSet."""
+    with _store(library).writing() as connection:
+        name = _required(connection, name)
+        connection.execute("DELETE FROM set_members WHERE set_name = ?", [name])
+        connection.execute("DELETE FROM sets WHERE name = ?", [name])
+
+
+def add_to_set(library: Library | Store, name: str, prefixes: Sequence[str]) -> int:
+    """Put pictures at the end of a set, in their order; returns how many it did not hold before.
+
+    One that the set holds keeps its place. Raises NoSuchSet, NoSuchPicture or AmbiguousId.
+    """
+    with _store(library).writing() as connection:
+        name = _required(connection, name)
+        held, last = _members(connection, name)
+        fresh = [number for number in _resolved(connection, prefixes) if number not in held]
+        catalogue.fill(
+            connection,
+            "INSERT INTO set_members SELECT unnest($1::VARCHAR[]), unnest($2::BIGINT[]), "
+            "unnest($3::INTEGER[])",
+            [(name, number, last + place) for place, number in enumerate(fresh, 1)],
+        )
+        return len(fresh)
+
+
+def remove_from_set(library: Library | Store, name: str, prefixes: Sequence[str]) -> int:
+    """Take pictures out of a set; returns how many it held. Raises as `add_to_set` does."""
+    with _store(library).writing() as connection:
+        name = _required(connection, name)
+        result = connection.execute(
+            "DELETE FROM set_members WHERE set_name = ? AND picture IN ?",
+            [name, _resolved(connection, prefixes)],
+        )
+        return _changed(result)
+
+
+def list_sets(library: Library | Store) -> list[PictureSet]:
+    """Every set by name; pictures in the trash do not count."""
+    with _store(library).reading() as connection:
+        rows = connection.execute(
+            "SELECT name, count(l.seq), s.hidden, created FROM sets s "
+            "LEFT JOIN set_members ON set_name = name LEFT JOIN library l ON l.seq = picture "
+            "GROUP BY name, s.hidden, created ORDER BY name"
+        ).fetchall()
+    return [PictureSet(*row[:3], created=row[3].replace(tzinfo=UTC)) for row in rows]
+
+
+def show_set(library: Library | Store, name: str) -> list[Entry]:
+    """The pictures of a set, in its order, without those in the trash. Raises NoSuchSet."""
+    store = _store(library)
+    with store.reading() as connection:
+        numbers, _ = _members(connection, _required(connection, name))
+        return catalogue.entries(connection, store.root, numbers)
+
+
+def normal_tag(text: str) -> str:
+    """A tag as it is kept: NFC, lower case, single spaces. Raises BadQuery."""
+    return unicodedata.normalize("NFC", _named(text, "tag").lower())
+
+
+def normal_name(text: str) -> str:
+    """A set's name as it is kept: NFC, single spaces. Raises BadQuery."""
+    return _named(text, "set name")
+
+
+def _named(text: str, what: str) -> str:
+    name = " ".join(_plain(text, what, LONGEST_NAME).split())
+    if not name:
+        raise BadQuery(f"A {what} cannot be empty.")
+    return name
+
+
+def _plain(text: str, what: str, longest: int, allowed: str = "") -> str:
+    """The text in NFC, if it is one that can be kept and shown."""
+    text = unicodedata.normalize("NFC", text)
+    # Cc are control characters; Cs are bytes of the command line that were no text
+    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in allowed for c in text):
+        raise BadQuery(f"A {what} cannot hold control characters: {text!a}.")
+    if len(text) > longest:
+        raise BadQuery(f"A {what} has at most {longest:,} characters; this has {len(text):,}.")
+    return text
+
+
+def _store(library: Library | Store) -> Store:
+    return library if isinstance(library, Store) else library.store
+
+
+def _resolved(connection: duckdb.DuckDBPyConnection, prefixes: Sequence[str]) -> list[int]:
+    """The numbers of the pictures, each once, in the order given."""
+    return list(dict.fromkeys(catalogue.resolve(connection, prefix) for prefix in prefixes))
+
+
+def _curated(connection: duckdb.DuckDBPyConnection, prefixes: Sequence[str]) -> list[int]:
+    """The numbers of the pictures, each with a row in `curation`."""
+    numbers = _resolved(connection, prefixes)
+    connection.execute(
+        "INSERT INTO curation SELECT picture, NULL, NULL FROM "
+        "(SELECT unnest($1::BIGINT[]) AS picture) WHERE picture NOT IN "
+        "(SELECT picture FROM curation)",
+        [numbers],
+    )
+    return numbers
+
+
+def _is_set(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    return bool(connection.execute("SELECT 1 FROM sets WHERE name = ?", [name]).fetchall())
+
+
+def _required(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    name = normal_name(name)
+    if not _is_set(connection, name):
+        raise NoSuchSet(f"There is no set {name!r}.", f"Make it: sovgen set new {name!r}")
+    return name
+
+
+def _members(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[list[int], int]:
+    """The numbers of a set's pictures in its order, and the last position taken."""
+    rows = connection.execute(
+        "SELECT picture, position FROM set_members WHERE set_name = ? ORDER BY position", [name]
+    ).fetchall()
+    return [row[0] for row in rows], rows[-1][1] if rows else 0
+
+
+def _changed(result: duckdb.DuckDBPyConnection) -> int:
+    row = result.fetchone()
+    return int(row[0]) if row else 0
