@@ -1,0 +1,21 @@
+"""The program's entry: the guard goes up before anything else is imported.
+
+A child process that multiprocessing spawns imports this module again, and so is guarded too.
+"""
+
+from __future__ import annotations
+
+from sovgen.offline import go_offline
+
+go_offline()
+
+
+def main() -> None:
+    """Run the command line; exits with its code."""
+    from sovgen.cli.main import program
+
+    program(prog_name="sovgen")
+
+
+if __name__ == "__main__":
+    main()

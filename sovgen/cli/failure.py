@@ -1,0 +1,65 @@
+"""The one place where errors become exit codes and lines on stderr.
+
+Exit 1: something went wrong, told in two lines (what happened, what to do). Exit 2: a usage
+mistake, told by click. Exit 130: stopped by hand. With --debug the traceback comes first.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import click
+
+from index.errors import LibraryError
+from sovgen.errors import Interrupted, SovgenError
+
+
+class Failure(click.ClickException):
+    """What a person reads when a command fails."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Two lines on stderr, whatever line breaks the texts hold."""
+        click.echo(f"Error: {_one_line(self.message)}", err=True)
+        click.echo(f"Hint: {_one_line(self.hint)}", err=True)
+
+
+class Stopped(Failure):
+    """What a person reads after stopping a command."""
+
+    exit_code = 130
+
+
+@contextmanager
+def told(debug: bool) -> Iterator[None]:
+    """Turn whatever escapes from a command into a Failure; click's own errors pass."""
+    try:
+        yield
+    except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            click.echo(traceback.format_exc(), err=True, nl=False)
+        raise _failure(error) from error
+
+
+def _failure(error: BaseException) -> Failure:
+    if isinstance(error, KeyboardInterrupt):
+        return Stopped("Stopped by hand.", "Everything kept before stands.")
+    if isinstance(error, (SovgenError, LibraryError)):
+        kind = Stopped if isinstance(error, Interrupted) else Failure
+        return kind(error.message, error.hint or "Run with --debug to see where.")
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Failure(f"Unexpected {what}", "This is a bug; run with --debug to see where.")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,81 @@
+"""Options that several commands share, so that they are spelled and explained once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from functools import wraps
+from typing import Any, TypedDict, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def day(ctx: click.Context, param: click.Parameter, value: str | None) -> date | None:
+    """A local date, written YYYY-MM-DD; anything else is a usage mistake."""
+    try:
+        return None if value is None else date.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a date; write it as 2026-11-24.") from None
+
+
+def size(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int | None, int | None]:
+    """WIDTHxHEIGHT in pixels; their ranges are the business of the Recipe and the model."""
+    try:
+        width, height = map(int, value.lower().split("x")) if value else (None, None)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a size; write it as 512x512.") from None
+    return width, height
+
+
+class Filters(TypedDict):
+    """What the filter options say, under the names that a Query gives them."""
+
+    where: str | None
+    tags: tuple[str, ...]
+    model: str | None
+    since: date | None
+    until: date | None
+
+
+FILTERS = (
+    click.option("--where", metavar="SQL", help="A predicate over the library's columns."),
+    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only with this tag."),
+    click.option("--model", metavar="NAME", help="Only drawn by this model."),
+    click.option("--since", callback=day, metavar="DATE", help="Only added on this day or later."),
+    click.option("--until", callback=day, metavar="DATE", help="Only added on this day or before."),
+)
+
+
+def filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Which pictures a search or a listing may show; the command gets them as `filters`."""
+
+    @wraps(command)
+    def collecting(*args: object, **given: object) -> None:
+        narrowed = {name: given.pop(name) for name in Filters.__annotations__}
+        command(*args, filters=narrowed, **given)
+
+    for option in reversed(FILTERS):
+        collecting = option(collecting)
+    return collecting
+
+
+def forms(command: Command) -> Command:
+    """How a listing is written: a table, JSON, or bare paths."""
+    paths = click.option("--paths", "form", flag_value="paths", help="Print one path a line.")
+    return as_json(paths(command))
+
+
+def as_json(command: Command) -> Command:
+    """`form` is "json" when --json was given, else None."""
+    return click.option("--json", "form", flag_value="json", help="Print one JSON document.")(
+        command
+    )
+
+
+def many_ids(command: Command) -> Command:
+    """Ids, or their beginnings of at least four characters."""
+    return click.argument("ids", nargs=-1, required=True, metavar="ID...")(command)

