@@ -57,9 +57,16 @@ class Studio:
         dtype: str | None = None,
         safety: bool = False,
     ) -> None:
-        self.library = library if isinstance(library, Library) else _open_or_create(Path(library))
+        self._library = library
         self._source = model
         self._device, self._dtype, self._safety = device, dtype, safety
+
+    @cached_property
+    def library(self) -> Library:
+        """The open library; opened, or made, at first use, so drawing without one makes none."""
+        if isinstance(self._library, Library):
+            return self._library
+        return _open_or_create(Path(self._library))
 
     @cached_property
     def model(self) -> Model:
