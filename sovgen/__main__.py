@@ -12,8 +12,15 @@ go_offline()
 
 def main() -> None:
     """Run the command line; exits with its code."""
+    import io
+    import sys
+
     from sovgen.cli.main import program
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A prompt or a path may hold what this terminal's encoding cannot.
+            stream.reconfigure(errors="backslashreplace")
     program(prog_name="sovgen")
 
 

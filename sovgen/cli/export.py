@@ -12,6 +12,7 @@ from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
     from index import Entry, Library
+    from index.export import Format, Metadata
 
 FORMATS = ("folder", "csv", "jsonl", "parquet", "sheet")
 
@@ -60,13 +61,14 @@ def export(
     ids: tuple[str, ...],
     k: int,
     folder: Path,
-    shape: str,
-    metadata: str,
+    shape: Format,
+    metadata: Metadata,
     force: bool,
 ) -> None:
     """Copy pictures out as a clean data set.
 
-    A manifest with checksums goes beside them. With --metadata none no byte that is written tells a prompt, a path, a host or a user.
+    A manifest with checksums goes beside them. With --metadata none no byte that is written tells
+    a prompt, a path, a host or a user.
     """
     if [bool(text), bool(set_name), bool(ids)].count(True) != 1:
         raise click.UsageError("Give exactly one of --search, --set and --ids.")

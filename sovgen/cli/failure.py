@@ -52,13 +52,20 @@ def told(debug: bool) -> Iterator[None]:
 
 
 def _failure(error: BaseException) -> Failure:
-    if isinstance(error, KeyboardInterrupt):
-        return Stopped("Stopped by hand.", "Everything kept before stands.")
+    if isinstance(error, (KeyboardInterrupt, Interrupted)):
+        what = error.message if isinstance(error, Interrupted) else "Stopped by hand."
+        return Stopped(what, "Everything kept before stands; run it again to go on.")
     if isinstance(error, (SovgenError, LibraryError)):
-        kind = Stopped if isinstance(error, Interrupted) else Failure
-        return kind(error.message, error.hint or "Run with --debug to see where.")
+        return Failure(error.message, error.hint or "Run with --debug to see where.")
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{_shown(error.filename)}: " if error.filename else ""
+        return Failure(f"{where}{error.strerror}.", "Check the path, its permissions and the disk.")
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Failure(f"Unexpected {what}", "This is a bug; run with --debug to see where.")
+
+
+def _shown(name: object) -> str:
+    return click.format_filename(name) if isinstance(name, (str, bytes)) else str(name)
 
 
 def _one_line(text: str) -> str:

@@ -40,9 +40,10 @@ def test_every_error_of_both_trees_is_told_in_two_lines(kind: type[Exception]) -
     error = kind("a.png", "broken")
     error.message, error.hint = "What\nhappened.", "What to do."  # type: ignore[attr-defined]
     code, out, err = run(error)
-    assert code == (130 if kind is sovgen.errors.Interrupted else 1)
-    assert out == ""
-    assert err == "Error: What happened.\nHint: What to do.\n"
+    stopped = kind is sovgen.errors.Interrupted
+    hint = "Everything kept before stands; run it again to go on." if stopped else "What to do."
+    assert (code, out) == (130 if stopped else 1, "")
+    assert err == f"Error: What happened.\nHint: {hint}\n"
 
 
 def test_an_error_without_a_hint_still_says_what_to_do() -> None:
@@ -55,6 +56,25 @@ def test_the_unexpected_is_one_line_and_the_way_to_its_traceback() -> None:
     first, second = err.splitlines()
     assert "ZeroDivisionError: division by zero" in first
     assert "--debug" in second
+
+
+def test_the_systems_refusals_are_told_with_their_path(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "a.png").write_bytes(b"")
+    refused = cli(tmp_path / "file", "add", tmp_path / "a.png")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"Error: {tmp_path / 'file'}")
+    assert "Unexpected" not in refused.stderr
+
+
+def test_text_that_the_terminal_cannot_show_is_shown_as_well_as_can_be(
+    sovgen: Program, tmp_path: Path
+) -> None:
+    (tmp_path / "fox 🦊.toml").write_text("device = 1\n")
+    variables = {"SOVGEN_CONFIG": str(tmp_path / "fox 🦊.toml"), "PYTHONIOENCODING": "latin-1"}
+    done = sovgen("list", **variables)
+    assert done.returncode == 1
+    assert "fox \\U0001f98a.toml, line 1" in done.stderr
 
 
 def test_debug_shows_the_traceback_first() -> None:
