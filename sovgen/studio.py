@@ -81,15 +81,10 @@ class Studio:
 
         `shared` when one is the very same tower; it then stands in memory once.
         """
-        from index.encoder import compare_towers
         from sovgen.models.towers import text_towers
 
-        verdicts = []
-        for tower in text_towers(self.model.pipe):
-            verdict = compare_towers(tower, self.library.encoder)
-            if verdict == "shared":
-                self.library.encoder.adopt_text_tower(tower)
-            verdicts.append(verdict)
+        encoder = self.library.encoder
+        verdicts = [encoder.adopt_text_tower(tower) for tower in text_towers(self.model.pipe)]
         ranked = ("shared", "equal", "different", "no CLIP")
         return min(verdicts, key=ranked.index, default="no CLIP")
 
