@@ -52,7 +52,7 @@ def pixel_id(image: Image.Image) -> str:
 def read_pixels(image: Image.Image) -> Pixels:
     """Decode every frame once. Raises whatever Pillow raises for data that cannot be decoded."""
     digest, first, count = hashlib.sha256(), None, 0
-    for frame in _frames(image):
+    for frame in frames(image):
         _feed(digest, frame)
         first = first or _eight_bits(frame)
         count += 1
@@ -78,8 +78,8 @@ def frame_count(image: Image.Image) -> int:
     return int(getattr(image, "n_frames", 1))
 
 
-def _frames(image: Image.Image) -> Iterator[Image.Image]:
-    """Each frame upright and canonical, free of the file's metadata."""
+def frames(image: Image.Image) -> Iterator[Image.Image]:
+    """Each frame upright, in the mode that its id is made from, free of the file's metadata."""
     count = frame_count(image)
     for number in range(count):
         if count > 1:

@@ -23,7 +23,16 @@ from index.pixels import Pixels, frame_count, pixel_id, read_pixels
 from index.provenance import read_making, read_metadata
 from index.quiet import pillow_held_back
 
-__all__ = ["FORMATS", "SUFFIXES", "Record", "candidates", "pixel_id", "read_picture"]
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "Record",
+    "candidates",
+    "picture_of",
+    "pixel_id",
+    "read_bytes",
+    "read_picture",
+]
 
 # Named one by one: Pillow's other formats run programs (EPS), or take almost any bytes (TGA).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000")
@@ -69,7 +78,11 @@ def read_picture(path: str | Path) -> tuple[Record, Image.Image]:
     damaged, or larger than MAX_PIXELS (MAX_MOVING_PIXELS over all frames of an animation).
     """
     path = Path(path)
-    data, mtime_ns = _read_bytes(path)
+    return picture_of(path, *read_bytes(path))
+
+
+def picture_of(path: Path, data: bytes, mtime_ns: int) -> tuple[Record, Image.Image]:
+    """As `read_picture`, for a file whose bytes have been read. Raises UnreadableImage."""
     with pillow_held_back():
         image = _open(path, data)
         _refuse_bombs(path, image)
@@ -124,8 +137,11 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield folder / entry.name
 
 
-def _read_bytes(path: Path) -> tuple[bytes, int]:
-    """The file's bytes and its mtime, from one open file, so that they belong together."""
+def read_bytes(path: Path) -> tuple[bytes, int]:
+    """The file's bytes and its mtime, from one open file, so that they belong together.
+
+    Raises UnreadableImage for what is no file, is empty, too large or cannot be read.
+    """
     try:
         with open(path, "rb", opener=_opener) as file:
             about = os.fstat(file.fileno())
