@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sovgen.errors import BadRecipe
+from sovgen.samplers import sampler_name
 
 MAX_SEED = 2**63 - 1
 MAX_STEPS = 1000
@@ -30,7 +31,7 @@ class Recipe:
     steps: 1 .. 1000
     guidance: 0 .. 100, as in diffusers: neg + s * (pos - neg); 1 and below draw without guidance
     width, height: pixels; the model's grid is checked when the model is known
-    sampler: a name from `sovgen.generate.schedulers`
+    sampler: a name from `sovgen.samplers`
     device, dtype: cpu, cuda, mps, xpu; float32, bfloat16, float16
 
     Raises BadRecipe, naming the field, the value and the range.
@@ -59,6 +60,11 @@ class Recipe:
         for name in ("width", "height"):
             if getattr(self, name) is not None:
                 _check_whole(name, getattr(self, name), 8, MAX_SIDE)
+        for name in ("model", "sampler", "device", "dtype"):
+            if getattr(self, name) is not None:
+                _check_name(name, getattr(self, name))
+        if self.sampler is not None:
+            sampler_name(self.sampler)
 
     def to_dict(self) -> dict[str, object]:
         """The fields that are set, as plain JSON values."""
@@ -74,6 +80,8 @@ class Recipe:
                 f"Unknown recipe fields: {', '.join(unknown)}.",
                 f"Known fields: {', '.join(sorted(known))}.",
             )
+        if "prompt" not in values:
+            raise BadRecipe("The recipe has no prompt.", "An empty one draws unconditionally.")
         return cls(**values)  # type: ignore[arg-type]
 
 
@@ -82,6 +90,12 @@ def _check_text(name: str, value: object) -> None:
         raise BadRecipe(f"The {name} must be text, not {type(value).__name__}.")
     if "\x00" in value:
         raise BadRecipe(f"The {name} holds a NUL character.", "Remove it and try again.")
+
+
+def _check_name(name: str, value: object) -> None:
+    _check_text(name, value)
+    if not value:
+        raise BadRecipe(f"The {name} is empty.", f"Leave the {name} out for the default.")
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:

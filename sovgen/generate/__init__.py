@@ -1,0 +1,1 @@
+"""generate: a loaded model and recipes become pictures."""

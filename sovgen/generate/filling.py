@@ -1,0 +1,82 @@
+"""Filling: a recipe and a loaded model become a recipe that leaves nothing open.
+
+What can be refused once the model is known is refused here, before anything is drawn. Knows
+nothing of tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sovgen.errors import BadRecipe
+from sovgen.recipe import MAX_SIDE, Recipe
+from sovgen.samplers import OWN, SAMPLERS, sampler_name
+
+if TYPE_CHECKING:
+    from sovgen.models.model import Model
+
+
+def fill(model: Model, recipe: Recipe) -> Recipe:
+    """The recipe with every None replaced by the model's default, and model, device and dtype by
+    what they really are.
+
+    Raises BadRecipe for a size off the model's grid, or for another model's own sampler.
+    """
+    width, height = model.native_size
+    filled = replace(
+        recipe,
+        model=model.name,
+        device=model.device,
+        dtype=model.dtype,
+        steps=recipe.steps or model.defaults.steps,
+        guidance=float(model.defaults.guidance if recipe.guidance is None else recipe.guidance),
+        width=recipe.width or width,
+        height=recipe.height or height,
+        sampler=_sampler(model, recipe.sampler),
+    )
+    _refuse_off_grid(model, filled)
+    return filled
+
+
+def differences(asked: Recipe, filled: Recipe) -> list[str]:
+    """What was asked for and could not be had from the model that is loaded, as sentences."""
+    return [
+        f"The recipe asks for {field} {want}; {have} is what the model was loaded with, "
+        "so pixels may differ a little."
+        for field in ("device", "dtype")
+        if (want := getattr(asked, field)) not in (None, have := getattr(filled, field))
+    ]
+
+
+def _sampler(model: Model, asked: str | None) -> str:
+    own = model.defaults.sampler
+    name = own if asked is None else sampler_name(asked)
+    if name.endswith(OWN) and name != own:
+        raise BadRecipe(
+            f"{model.name} has no sampler {name}.", f"Known: {own}, {', '.join(SAMPLERS)}."
+        )
+    return name
+
+
+def _refuse_off_grid(model: Model, recipe: Recipe) -> None:
+    width, height, grid = recipe.width or 0, recipe.height or 0, model.grid
+    if width % grid == 0 and height % grid == 0:
+        return
+    near = f"{_nearest(width, grid)}x{_nearest(height, grid)}"
+    raise BadRecipe(
+        f"The size {width}x{height} is off the grid of {model.name}: its sides are multiples of "
+        f"{grid}.",
+        f"The nearest are {_around(width, grid)} wide and {_around(height, grid)} high: "
+        f"try {near}.",
+    )
+
+
+def _nearest(side: int, grid: int) -> int:
+    return min(max(grid, round(side / grid) * grid), MAX_SIDE // grid * grid)
+
+
+def _around(side: int, grid: int) -> str:
+    below = side // grid * grid
+    sides = {side} if below == side else {max(below, grid), below + grid}
+    return " or ".join(str(s) for s in sorted(sides))

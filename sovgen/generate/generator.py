@@ -1,0 +1,154 @@
+"""generate: recipes become pictures, batch by batch.
+
+The four hops as one story: texts, noise, latents, pixels. Knows a loaded model and recipes; knows
+nothing of files or libraries.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from sovgen.errors import BrokenPicture
+from sovgen.generate.conditioning import condition, dropped_words
+from sovgen.generate.decoding import decode
+from sovgen.generate.filling import differences, fill
+from sovgen.generate.memory import batch_size, draw_within_memory
+from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
+from sovgen.models.safety import judge
+from sovgen.picture import Picture
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from sovgen.models.model import Model
+    from sovgen.recipe import Recipe
+
+OnNotice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A recipe that leaves nothing open, and what its maker should know of it."""
+
+    recipe: Recipe
+    notices: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """Jobs of one shape can be drawn together."""
+        r = self.recipe
+        return r.width, r.height, r.steps, r.guidance, r.sampler
+
+
+def generate(
+    model: Model,
+    recipes: Iterable[Recipe],
+    *,
+    batch: int | None = None,
+    exact: bool = False,
+    on_step: OnStep | None = None,
+    on_notice: OnNotice | None = None,
+) -> Iterator[Picture]:
+    """Draw the recipes, in order; neighbours of one shape together.
+
+    batch: pictures at once; None chooses by their size
+    exact: draw each alone, so that no pixel can depend on the batch
+    on_step: called as on_step(i, n, latents) after the i-th of n evaluations of a batch
+    on_notice: told what the maker should know, such as words that were dropped
+
+    The same recipes with the same batch and threads give identical pixels. Every recipe is checked
+    before this returns: raises BadRecipe. While drawing, raises OutOfMemory when not even one
+    picture fits, and BrokenPicture for NaN or nothing but black, after the sound pictures of its
+    batch. Pictures that were given stand, whatever comes after them.
+    """
+    jobs = [_job(model, recipe) for recipe in recipes]
+    told = dict.fromkeys(notice for job in jobs for notice in job.notices)
+    for notice in told if on_notice else ():
+        on_notice(notice)  # type: ignore[misc]
+    return _generate(model, jobs, 1 if exact else batch, on_step, on_notice)
+
+
+def _job(model: Model, recipe: Recipe) -> _Job:
+    filled = fill(model, recipe)
+    notices = differences(recipe, filled)
+    for name in ("prompt", "negative"):
+        if dropped := dropped_words(model, getattr(recipe, name)):
+            notices.append(
+                f"The {name} is longer than the {model.max_tokens - 2} tokens that {model.name} "
+                f"reads; these words were dropped: {' '.join(dropped)}"
+            )
+    return _Job(filled, tuple(notices))
+
+
+def _generate(
+    model: Model,
+    jobs: Sequence[_Job],
+    batch: int | None,
+    on_step: OnStep | None,
+    on_notice: OnNotice | None,
+) -> Iterator[Picture]:
+    for _, group in groupby(jobs, key=lambda job: job.shape):
+        alike = list(group)
+        size = batch or batch_size(model, alike[0].recipe)
+        for start in range(0, len(alike), size):
+            chosen = alike[start : start + size]
+            drawn = draw_within_memory(
+                chosen, lambda some: _draw(model, some, on_step), on_notice or (lambda _: None)
+            )
+            yield from _sound(drawn)
+
+
+def _draw(
+    model: Model, jobs: Sequence[_Job], on_step: OnStep | None
+) -> list[Picture | BrokenPicture]:
+    """One batch of one shape."""
+    began = time.perf_counter()
+    recipes = [job.recipe for job in jobs]
+    first = recipes[0]
+    # 1. texts
+    conditioning = condition(
+        model,
+        [recipe.prompt for recipe in recipes],
+        [recipe.negative for recipe in recipes],
+        guided=(first.guidance or 0) > 1,
+    )
+    # 2. noise
+    sources = generators([recipe.seed for recipe in recipes])
+    noise = draw_noise(model, first.width or 0, first.height or 0, sources)
+    # 3. latents
+    latents = denoise(model, conditioning, noise, sources, first, on_step)
+    # 4. pixels
+    images = decode(model, latents)
+    seconds = (time.perf_counter() - began) / len(jobs)
+    return [_picture(model, *each, seconds) for each in zip(jobs, images, strict=True)]
+
+
+def _picture(
+    model: Model, job: _Job, image: Image.Image | BrokenPicture, seconds: float
+) -> Picture | BrokenPicture:
+    if isinstance(image, BrokenPicture):
+        return BrokenPicture(f"Seed {job.recipe.seed}: {image.message}", image.hint)
+    return Picture(
+        image=image,
+        recipe=job.recipe,
+        model_hash=model.hash,
+        notices=job.notices,
+        safety=judge(model.pipe, [image])[0] if model.checks_safety else None,
+        duration=seconds,
+    )
+
+
+def _sound(drawn: Iterable[Picture | BrokenPicture]) -> Iterator[Picture]:
+    """The sound ones first; then the first that is broken is raised."""
+    broken = []
+    for one in drawn:
+        if isinstance(one, Picture):
+            yield one
+        else:
+            broken.append(one)
+    for error in broken:
+        raise error

@@ -1,0 +1,91 @@
+"""Sampling: seeds become noise, and noise becomes latents.
+
+Noise is drawn for each picture from its own seed, on the CPU, in float32, with unit variance: one
+seed is one picture, whatever the device, the dtype and the rest of the batch. Latents have the
+shape (n, channels, height / grid, width / grid). Knows nothing of pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sovgen.generate.schedulers import build_scheduler
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from sovgen.generate.conditioning import Conditioning
+    from sovgen.models.model import Model
+    from sovgen.recipe import Recipe
+
+OnStep = Callable[[int, int, "Tensor"], None]
+
+
+def generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """One generator for each picture; samplers that add noise go on drawing from it."""
+    import torch
+
+    return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+
+
+def draw_noise(model: Model, width: int, height: int, sources: Sequence[torch.Generator]) -> Tensor:
+    """Unit noise, float32, on the model's device; the scheduler scales it."""
+    import torch
+
+    shape = (1, model.pipe.unet.config.in_channels, height // model.grid, width // model.grid)
+    rows = [torch.randn(shape, generator=source, dtype=torch.float32) for source in sources]
+    return torch.cat(rows).to(model.device)
+
+
+def denoise(
+    model: Model,
+    conditioning: Conditioning,
+    noise: Tensor,
+    sources: list[torch.Generator],
+    recipe: Recipe,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Latents from noise, by diffusers' own pipeline.
+
+    recipe: filled in; its steps, guidance, sampler and size hold for the whole batch
+    on_step: called as on_step(i, n, latents) after the i-th of n evaluations; whatever it raises
+        stops the drawing
+    """
+    import torch
+
+    pipe = model.pipe
+    pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler)
+    with torch.inference_mode():
+        latents = pipe(
+            **_texts(conditioning),
+            latents=noise,
+            generator=sources,
+            num_inference_steps=recipe.steps,
+            guidance_scale=recipe.guidance,
+            width=recipe.width,
+            height=recipe.height,
+            output_type="latent",
+            return_dict=False,
+            callback_on_step_end=_reporter(on_step) if on_step else None,
+        )[0]
+    return latents  # type: ignore[no-any-return]
+
+
+def _texts(conditioning: Conditioning) -> dict[str, Tensor]:
+    named = {
+        "prompt_embeds": conditioning.states,
+        "negative_prompt_embeds": conditioning.negative_states,
+        "pooled_prompt_embeds": conditioning.pooled,
+        "negative_pooled_prompt_embeds": conditioning.negative_pooled,
+    }
+    return {name: rows for name, rows in named.items() if rows is not None}
+
+
+def _reporter(on_step: OnStep) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
+    def report(pipe: Any, index: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+        on_step(index + 1, pipe.num_timesteps, values["latents"])
+        return values
+
+    return report

@@ -1,0 +1,1 @@
+"""models: find, describe, verify and load models; the only room that builds diffusers objects."""

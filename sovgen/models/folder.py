@@ -1,0 +1,135 @@
+"""A diffusers folder read as text: its pipeline, its parts, and whether sovgen can drive them.
+
+Reads JSON and safetensors headers; nothing in the folder is executed and nothing heavy is
+imported, so a model that cannot be drawn with is refused in milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sovgen.errors import ModelDamaged, ModelUnsupported
+from sovgen.models.layout import FAMILIES, WEIGHTED, Layout
+from sovgen.models.weights import Weights, find_weights
+
+INDEX = "model_index.json"
+_CLASSES = {
+    "unet": {"UNet2DConditionModel"},
+    "vae": {"AutoencoderKL", "AutoencoderTiny"},
+    "text_encoder": {"CLIPTextModel", "CLIPTextModelWithProjection"},
+    "text_encoder_2": {"CLIPTextModel", "CLIPTextModelWithProjection"},
+    "tokenizer": {"CLIPTokenizer", "CLIPTokenizerFast"},
+    "tokenizer_2": {"CLIPTokenizer", "CLIPTokenizerFast"},
+}
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a diffusers pipeline lies there."""
+    return (path / INDEX).is_file()
+
+
+def read_folder(path: Path) -> Layout:
+    """Read and judge a diffusers folder.
+
+    Raises ModelUnsupported for a pipeline, a part or code that sovgen cannot drive, and
+    ModelDamaged for JSON that cannot be read or parts that are missing.
+    """
+    index = _read_json(path / INDEX)
+    pipeline = _pipeline(path, index)
+    parts = {name: _part(path, name, pair) for name, pair in index.items() if _is_part(pair)}
+    kept = {name: cls for name, cls in parts.items() if name in _CLASSES or name == "scheduler"}
+    _refuse_absence(path, pipeline, kept)
+    configs = {name: _read_json(path / name / _config_name(name)) for name in kept}
+    _refuse_other_tasks(path, configs["unet"], configs["vae"])
+    return Layout(path, pipeline, kept, configs)
+
+
+def folder_weights(layout: Layout) -> dict[str, Weights]:
+    """The weight files of each part; raises UnsafeWeights and ModelDamaged."""
+    return {name: find_weights(layout.path / name) for name in WEIGHTED if name in layout.parts}
+
+
+def _pipeline(path: Path, index: Mapping[str, Any]) -> str:
+    name = index.get("_class_name")
+    if isinstance(name, list):
+        raise _own_code(path, str(name[-1]))
+    if name not in FAMILIES:
+        raise ModelUnsupported(
+            f"{path.name} is a {name}, which sovgen cannot drive.",
+            f"It draws with {' and '.join(FAMILIES)}.",
+        )
+    return str(name)
+
+
+def _is_part(pair: object) -> bool:
+    return isinstance(pair, list) and len(pair) == 2 and pair[0] is not None
+
+
+def _part(path: Path, name: str, pair: list[str]) -> str:
+    """The class of a part; one from outside diffusers and transformers would be foreign code."""
+    library, cls = pair
+    optional = name in ("safety_checker", "feature_extractor", "image_encoder")
+    if not optional and library not in ("diffusers", "transformers"):
+        raise _own_code(path, f"{library}.{cls}")
+    if name in _CLASSES and cls not in _CLASSES[name]:
+        raise ModelUnsupported(
+            f"The {name} of {path.name} is a {cls}, which sovgen cannot drive.",
+            f"It knows {', '.join(sorted(_CLASSES[name]))}.",
+        )
+    return cls
+
+
+def _own_code(path: Path, what: str) -> ModelUnsupported:
+    return ModelUnsupported(
+        f"{path.name} brings its own code ({what}), which sovgen never runs.",
+        "Use a model that diffusers itself can load.",
+    )
+
+
+def _refuse_absence(path: Path, pipeline: str, parts: Mapping[str, str]) -> None:
+    needed = ["scheduler", "text_encoder", "tokenizer", "unet", "vae"]
+    if pipeline == "StableDiffusionXLPipeline":
+        needed += ["text_encoder_2", "tokenizer_2"]
+    absent = [name for name in needed if name not in parts]
+    if "text_encoder" in absent and "text_encoder_2" in parts:
+        raise ModelUnsupported(
+            f"{path.name} is an SDXL refiner: it finishes pictures, it cannot begin one.",
+            "Use the base model.",
+        )
+    missing = absent + [name for name in parts if not (path / name).is_dir()]
+    if missing:
+        raise ModelDamaged(
+            f"{path.name} lacks its {', '.join(missing)}.",
+            "The download stopped half-way, or the part was left out: get the whole folder again.",
+        )
+
+
+def _refuse_other_tasks(path: Path, unet: Mapping[str, Any], vae: Mapping[str, Any]) -> None:
+    """A denoiser that takes more than the latent is made for inpainting, depth or editing."""
+    takes, latent = unet.get("in_channels", 4), vae.get("latent_channels", 4)
+    if takes != latent:
+        raise ModelUnsupported(
+            f"The denoiser of {path.name} takes {takes} channels, the latent has {latent}: it is "
+            "made for inpainting or editing, not for drawing from words.",
+            "Use the text-to-image model of the same family.",
+        )
+
+
+def _config_name(part: str) -> str:
+    if part == "scheduler":
+        return "scheduler_config.json"
+    return "tokenizer_config.json" if part.startswith("tokenizer") else "config.json"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        name = f"{path.parent.name}/{path.name}"
+        raise ModelDamaged(f"{name} cannot be read: {error}.", "Get the folder again.") from error
+    if not isinstance(read, dict):
+        raise ModelDamaged(f"{path.parent.name}/{path.name} holds no JSON object.")
+    return read

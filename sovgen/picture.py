@@ -1,0 +1,144 @@
+"""Picture: pixels and their recipe, one object until they are one file.
+
+Writes the file's bytes; where they go and what else is remembered of them is not known here. The
+bytes hold no clock, duration, host or path, so the same picture is the same file everywhere. The
+format is documented in docs/formats.md; `index.provenance` reads it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sovgen.recipe import Recipe
+from sovgen.samplers import SAMPLERS, Sampler
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMAT_VERSION = 1
+LONGEST_SLUG = 60
+NAMELESS = "picture"
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))}
+_MADE_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about=""
+    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+    Iptc4xmpExt:DigitalSourceType="{_MADE_BY_MODEL}"/>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="r"?>"""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels and how they were made.
+
+    image: RGB
+    recipe: nothing in it is left open; its model is a name, never a path
+    model_hash: see `sovgen.models.identity`
+    notices: what the maker should know, such as words that were dropped
+    safety: `safe`, `flagged`, or None when nobody looked
+    duration: seconds of drawing, its share of the batch's
+    """
+
+    image: Image.Image
+    recipe: Recipe
+    model_hash: str
+    notices: tuple[str, ...] = ()
+    safety: str | None = None
+    duration: float = 0.0
+
+    @cached_property
+    def id(self) -> str:
+        """The picture's id: what its pixels amount to."""
+        from index.record import pixel_id
+
+        return pixel_id(self.image)
+
+
+def encode_png(picture: Picture, *, private: bool = False) -> bytes:
+    """The picture as a PNG file, the same bytes for the same picture.
+
+    private: leave out the prompt, the negative and the seed, from which a guessed prompt could be
+        proved, and the whole A1111 line
+    """
+    from PIL import PngImagePlugin
+
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_itxt("sovgen", _account(picture, private))
+    if not private:
+        # As A1111 does through Pillow: tEXt where Latin-1 is enough, else iTXt.
+        chunks.add_text("parameters", a1111_text(picture.recipe, picture.model_hash))
+    chunks.add_itxt("XML:com.adobe.xmp", _XMP)
+    buffer = io.BytesIO()
+    picture.image.save(buffer, "PNG", pnginfo=chunks)
+    return buffer.getvalue()
+
+
+def a1111_text(recipe: Recipe, model_hash: str) -> str:
+    """The recipe as AUTOMATIC1111's web UI writes it, for the programs that read only that."""
+    lines = [recipe.prompt]
+    if recipe.negative:
+        lines.append(f"Negative prompt: {recipe.negative}")
+    pairs = {
+        "Steps": recipe.steps,
+        **_a1111_sampler(recipe.sampler or ""),
+        "CFG scale": None if recipe.guidance is None else f"{recipe.guidance:g}",
+        "Seed": recipe.seed,
+        "Size": f"{recipe.width}x{recipe.height}",
+        "Model hash": model_hash[:10],
+        "Model": recipe.model,
+        "RNG": "CPU",
+        "Version": "sovgen",
+    }
+    lines.append(", ".join(f"{k}: {_quoted(v)}" for k, v in pairs.items() if v is not None))
+    return "\n".join(lines)
+
+
+def slug(text: str) -> str:
+    """A file name's stem from a text: ASCII letters, digits and hyphens, 60 at most.
+
+    No name that Windows reserves; `picture` when nothing is left of the text.
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
+    words = re.findall(r"[a-z0-9]+", plain.lower())
+    kept = ""
+    for word in words:
+        longer = f"{kept}-{word}" if kept else word[:LONGEST_SLUG]
+        if len(longer) > LONGEST_SLUG:
+            break
+        kept = longer
+    return NAMELESS if not kept or kept in _RESERVED else kept
+
+
+def _account(picture: Picture, private: bool) -> str:
+    """The chunk `sovgen`: sorted compact JSON."""
+    recipe = picture.recipe.to_dict()
+    if private:
+        recipe = {k: v for k, v in recipe.items() if k not in ("prompt", "negative", "seed")}
+    account: dict[str, object] = {
+        "version": FORMAT_VERSION,
+        "recipe": recipe,
+        "model_hash": picture.model_hash,
+    }
+    if picture.safety:
+        account["safety"] = picture.safety
+    return json.dumps(account, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _a1111_sampler(name: str) -> dict[str, str | None]:
+    sampler = SAMPLERS.get(name, Sampler("", name))
+    return {"Sampler": sampler.label, "Schedule type": sampler.schedule or None}
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if re.search(r"[,:\n]", text) else text

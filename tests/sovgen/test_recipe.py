@@ -1,0 +1,91 @@
+"""A recipe refuses every bad value by name, and survives the way to JSON and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sovgen.errors import BadRecipe
+from sovgen.recipe import MAX_GUIDANCE, MAX_SEED, MAX_SIDE, MAX_STEPS, Recipe
+from sovgen.samplers import ALIASES, SAMPLERS
+
+FOX = Recipe("a red fox", seed=7)
+
+recipes = st.builds(
+    Recipe,
+    prompt=st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])),
+    negative=st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])),
+    seed=st.integers(0, MAX_SEED),
+    model=st.none() | st.just("sovgen-mini"),
+    steps=st.none() | st.integers(1, MAX_STEPS),
+    guidance=st.none() | st.floats(0, MAX_GUIDANCE),
+    width=st.none() | st.integers(8, MAX_SIDE),
+    height=st.none() | st.integers(8, MAX_SIDE),
+    sampler=st.none() | st.sampled_from([*SAMPLERS, *ALIASES]),
+)
+
+
+@given(recipes)
+def test_recipe_survives_json(recipe: Recipe) -> None:
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("prompt", None, "must be text"),
+        ("prompt", "a\x00b", "NUL"),
+        ("negative", 3, "must be text"),
+        ("seed", -1, "out of range"),
+        ("seed", MAX_SEED + 1, "out of range"),
+        ("seed", 1.5, "whole number"),
+        ("seed", True, "whole number"),
+        ("steps", 0, "out of range"),
+        ("steps", MAX_STEPS + 1, "out of range"),
+        ("guidance", -0.1, "out of range"),
+        ("guidance", float("nan"), "out of range"),
+        ("guidance", MAX_GUIDANCE + 1, "out of range"),
+        ("guidance", "7", "must be a number"),
+        ("width", 0, "out of range"),
+        ("height", MAX_SIDE + 1, "out of range"),
+        ("sampler", "dpm++ 2n", "no sampler"),
+        ("sampler", 3, "must be text"),
+        ("model", 3, "must be text"),
+        ("device", "", "empty"),
+    ],
+)
+def test_bad_value_is_refused_by_name(field: str, value: object, says: str) -> None:
+    with pytest.raises(BadRecipe, match=says) as caught:
+        replace(FOX, **{field: value})  # type: ignore[arg-type]
+    assert field in str(caught.value)
+
+
+def test_unknown_field_is_refused_and_the_known_are_named() -> None:
+    with pytest.raises(BadRecipe, match="stepz") as caught:
+        Recipe.from_dict({"prompt": "a fox", "stepz": 3})
+    assert "steps" in caught.value.hint
+
+
+def test_missing_prompt_is_refused() -> None:
+    with pytest.raises(BadRecipe, match="prompt"):
+        Recipe.from_dict({"seed": 1})
+
+
+def test_sampler_is_known_by_the_names_of_others() -> None:
+    for name in ("Euler a", "DPM++ 2M Karras", "UniPC", "euler_ancestral", "LMS"):
+        assert Recipe("a fox", sampler=name).sampler == name
+
+
+def test_a_near_miss_is_told() -> None:
+    with pytest.raises(BadRecipe) as caught:
+        Recipe("a fox", sampler="eulerr a")
+    assert "euler a" in caught.value.hint
+
+
+def test_sampler_that_cannot_be_seeded_by_picture_is_refused_with_the_reason() -> None:
+    with pytest.raises(BadRecipe, match="whole batch"):
+        Recipe("a fox", sampler="DPM++ SDE Karras")
