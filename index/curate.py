@@ -143,7 +143,7 @@ def list_sets(library: Library | Store) -> list[PictureSet]:
             "LEFT JOIN set_members ON set_name = name LEFT JOIN library l ON l.seq = picture "
             "GROUP BY name, s.hidden, created ORDER BY name"
         ).fetchall()
-    return [PictureSet(*row[:3], created=row[3].replace(tzinfo=UTC)) for row in rows]
+    return [PictureSet(name, n, hidden, at.replace(tzinfo=UTC)) for name, n, hidden, at in rows]
 
 
 def show_set(library: Library | Store, name: str) -> list[Entry]:

@@ -22,6 +22,7 @@ from index.making import Making
 from index.pixels import Pixels, frame_count, pixel_id, read_pixels
 from index.provenance import read_making, read_metadata
 from index.quiet import pillow_held_back
+from index.stripping import without_texts
 
 __all__ = [
     "FORMATS",
@@ -84,9 +85,7 @@ def read_picture(path: str | Path) -> tuple[Record, Image.Image]:
 def picture_of(path: Path, data: bytes, mtime_ns: int) -> tuple[Record, Image.Image]:
     """As `read_picture`, for a file whose bytes have been read. Raises UnreadableImage."""
     with pillow_held_back():
-        image = _open(path, data)
-        _refuse_bombs(path, image)
-        pixels = _decode(path, image)
+        image, pixels = _decoded(path, data)
         making = read_making(read_metadata(image))
     record = Record(
         path=path,
@@ -170,6 +169,23 @@ def _refuse_others(path: Path, about: os.stat_result) -> None:
         raise UnreadableImage(path, "the file is empty")
     if about.st_size > MAX_BYTES:
         raise UnreadableImage(path, f"the file is larger than {MAX_BYTES // 1024**3} GiB")
+
+
+def _decoded(path: Path, data: bytes) -> tuple[Image.Image, Pixels]:
+    try:
+        return _decoded_once(path, data)
+    except UnreadableImage as error:
+        # Pillow refuses a picture for a text beside it that is long; the picture is none the worse
+        plain = without_texts(data) if isinstance(error.__cause__, ValueError) else None
+        if plain is None:
+            raise
+        return _decoded_once(path, plain)
+
+
+def _decoded_once(path: Path, data: bytes) -> tuple[Image.Image, Pixels]:
+    image = _open(path, data)
+    _refuse_bombs(path, image)
+    return image, _decode(path, image)
 
 
 def _open(path: Path, data: bytes) -> Image.Image:

@@ -12,10 +12,10 @@ import io
 from PIL import Image
 
 from index.export.stealth import hides_text, without_hidden_text
-from index.export.stripping import strip
 from index.pixels import frames, pixel_id
 from index.quiet import pillow_held_back
 from index.record import FORMATS, Record
+from index.stripping import strip
 
 
 def cleaned(data: bytes, record: Record, image: Image.Image) -> tuple[bytes, str]:

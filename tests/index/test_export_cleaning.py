@@ -17,8 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from index.export.cleaning import cleaned
 from index.export.stealth import hides_text
-from index.export.stripping import strip
 from index.record import picture_of
+from index.stripping import strip
 from tests.index.samples import noise
 
 SECRET = b"a red fox in the snow"

@@ -86,6 +86,17 @@ class TestOrdinaryPictures:
         path = saved(tmp_path / "a.png", noise(), pnginfo=notes, compress_level=0)
         assert read_picture(path)[0].id == pixel_id(noise())
 
+    @pytest.mark.parametrize("behind", [True, False])
+    def test_a_text_too_long_to_read_does_not_cost_the_picture(
+        self, tmp_path: Path, behind: bool
+    ) -> None:
+        notes = PngInfo()
+        long = zlib.compress(b"a " * 1_000_000)
+        notes.add(b"zTXt", b"workflow\x00\x00" + long, after_idat=behind)
+        path = saved(tmp_path / "a.png", noise(), pnginfo=notes)
+        record, _ = read_picture(path)
+        assert record.id == pixel_id(noise()) and record.bytes == path.stat().st_size
+
     def test_one_changed_pixel_or_another_shape_is_another_picture(self) -> None:
         changed = noise()
         changed.putpixel((0, 0), (1, 2, 3))

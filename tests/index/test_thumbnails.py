@@ -88,8 +88,10 @@ def test_one_that_stands_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_refuses_is_said_so(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
     with nobody(), pytest.raises(LibraryReadOnly, match="Cannot write into"):
-        make_thumbnail(noise(), pixel_id(noise()), tmp_path)
+        make_thumbnail(noise(), pixel_id(noise()), closed)
 
 
 class TestAtomicWriting:

@@ -16,6 +16,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = frozenset(
     b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB sBIT bKGD pHYs acTL fcTL fdAT".split()
 )
+_PNG_TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 _WEBP_KEPT = frozenset((b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"))
 _WEBP_PROFILE_EXIF_XMP = 0x20 | 0x08 | 0x04
 _ANMF_HEAD = 16
@@ -36,17 +37,29 @@ def strip(data: bytes) -> tuple[bytes, str] | None:
     return None
 
 
+def without_texts(data: bytes) -> bytes | None:
+    """A PNG without its text chunks; None for another format or broken blocks."""
+    if not data.startswith(_PNG):
+        return None
+    try:
+        return _PNG + b"".join(c for kind, c in _png_chunks(data) if kind not in _PNG_TEXTS)
+    except struct.error:
+        return None
+
+
 def _png(data: bytes) -> bytes:
-    place, kept = len(_PNG), [_PNG]
-    while True:
+    return _PNG + b"".join(chunk for kind, chunk in _png_chunks(data) if kind in _PNG_KEPT)
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each chunk up to IEND: its kind, and all of its bytes."""
+    place, kind = len(_PNG), b""
+    while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, place)
         chunk = data[place : place + length + 12]
         if len(chunk) != length + 12:
-            raise ValueError("a chunk reaches beyond the file")
-        if kind in _PNG_KEPT:
-            kept.append(chunk)
-        if kind == b"IEND":
-            return b"".join(kept)
+            raise struct.error("a chunk reaches beyond the file")
+        yield kind, chunk
         place += length + 12
 
 
