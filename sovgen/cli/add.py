@@ -10,6 +10,7 @@ import click
 from sovgen.cli.failure import Failure
 from sovgen.cli.listing import print_json
 from sovgen.cli.options import as_json
+from sovgen.cli.progress import shown
 from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def add(session: Session, paths: tuple[Path, ...], mode: Mode, form: str | None)
     Folders are walked. A picture whose pixels are in the library already counts as known. A file
     that cannot be read is named with the reason, and the rest goes on.
     """
-    report = session.open_or_create().add(paths, mode=mode)
+    library = session.open_or_create()
+    with shown("Adding", "files") as on_progress:
+        report = library.add(paths, mode, on_progress)
     if form == "json":
         print_json(_counted(report))
     else:

@@ -12,7 +12,7 @@ import click
 from sovgen.cli.interrupt import held_until_step
 from sovgen.cli.listing import fields, print_json, print_line
 from sovgen.cli.options import as_json, size
-from sovgen.cli.progress import steps as shown
+from sovgen.cli.progress import shown
 from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def generate(
     recipes = _each(prompts, count, seed, template)
     library = session.settings.library if no_index else session.open_or_create()
     studio = Studio(library, source, device=device, dtype=dtype, safety=safety)
-    with held_until_step() as due, shown() as bar:
+    with held_until_step() as due, shown("Drawing", "steps") as bar:
 
         def on_step(step: int, steps: int, latent: object) -> None:
             bar(step, steps)

@@ -76,7 +76,8 @@ def verify(session: Session, form: str | None) -> None:
         for one in differences:
             click.echo(printable(one))
     if differences:
-        raise Failure(f"{len(differences)} differences found.", "Nothing was changed.")
+        count = len(differences)
+        raise Failure(f"{count} difference{'s' * (count > 1)} found.", "Nothing was changed.")
     notice("Clean.")
 
 

@@ -1,4 +1,4 @@
-"""Progress on stderr, for a person who watches: step, rate and remaining time.
+"""Progress on stderr, for a person who watches: how far, how fast, and how long yet.
 
 Nothing is shown when stderr is not a terminal.
 """
@@ -15,26 +15,29 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[int, int], None]]:
-    """Give a function to be told the step that was done and how many a picture takes."""
+def shown(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function to be told how many of how many are done; fewer than before starts anew.
+
+    what: the name of the bar; unit: what its rate counts
+    """
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(*_columns(), console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Loading the model", total=None)
+    with Progress(*_columns(unit), console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
 
-        def step(done: int, total: int) -> None:
-            if done == 1:
-                progress.reset(task, description="Drawing")
+        def tell(done: int, total: int) -> None:
+            if done <= progress.tasks[0].completed:
+                progress.reset(task)
             progress.update(task, completed=done, total=total)
 
-        yield step
+        yield tell
 
 
-def _columns() -> list[ProgressColumn]:
+def _columns(unit: str) -> list[ProgressColumn]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -46,10 +49,10 @@ def _columns() -> list[ProgressColumn]:
     from rich.text import Text
 
     class Rate(ProgressColumn):
-        """Steps a second, once it is known."""
+        """How many a second, once it is known."""
 
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f} steps/s" if task.speed else "")
+            return Text(f"{task.speed:.1f} {unit}/s" if task.speed else "")
 
     name = TextColumn("{task.description}")
     return [name, BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()]

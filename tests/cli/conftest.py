@@ -29,7 +29,7 @@ finally:
 """
 Program = Callable[..., subprocess.CompletedProcess[str]]
 Cli = Callable[..., Result]
-Loaded = Callable[..., set[str]]
+Loaded = Callable[..., tuple[str, set[str]]]
 
 
 @pytest.fixture(scope="session")
@@ -61,13 +61,13 @@ def sovgen(environ: dict[str, str]) -> Program:
 
 @pytest.fixture(scope="session")
 def loaded(environ: dict[str, str]) -> Loaded:
-    """Run the real program; gives the packages outside the standard library that it loaded."""
+    """Run the real program; gives its stdout, and what it loaded outside the standard library."""
 
-    def run(*arguments: object, **more: str) -> set[str]:
+    def run(*arguments: object, **more: str) -> tuple[str, set[str]]:
         command = [sys.executable, "-c", PROBE, *map(str, arguments)]
         done = subprocess.run(command, env=environ | more, capture_output=True, text=True)
-        assert done.returncode == 0 and done.stdout, f"{arguments}: {done.stderr}"
-        return set(done.stderr.splitlines()[-1].split())
+        assert done.returncode == 0, f"{arguments}: {done.stderr}"
+        return done.stdout, set(done.stderr.splitlines()[-1].split())
 
     return run
 
