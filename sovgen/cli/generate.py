@@ -27,12 +27,17 @@ if TYPE_CHECKING:
     "--count", type=click.IntRange(min=1), default=1, metavar="N", help="Pictures of each prompt."
 )
 @click.option("--seed", type=int, metavar="S", help="The first seed, then S+1, ...; else random.")
-@click.option("--steps", type=int, metavar="N", help="Denoising steps.")
-@click.option("--guidance", type=float, metavar="G", help="How strictly to follow the prompt.")
+@click.option("--steps", type=int, metavar="N", help="Denoising steps; else the model's own.")
 @click.option(
-    "--size", "wanted", callback=size, metavar="WxH", help="Pixels; the model's own size."
+    "--guidance",
+    type=float,
+    metavar="G",
+    help="How strictly to follow the prompt; 1 turns it off.",
 )
-@click.option("--sampler", metavar="NAME", help="The model's own when not given.")
+@click.option(
+    "--size", "wanted", callback=size, metavar="WxH", help="Pixels; else the model's own."
+)
+@click.option("--sampler", metavar="NAME", help="Such as 'euler a'; else the model's own.")
 @click.option("--model", metavar="NAME|DIR|FILE", help="A name, a diffusers folder or a file.")
 @click.option("--device", metavar="D", help="cpu, cuda, mps or xpu; chosen when not given.")
 @click.option("--dtype", metavar="T", help="float32, bfloat16 or float16; chosen when not given.")

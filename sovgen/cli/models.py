@@ -37,7 +37,10 @@ def models() -> None:
 @click.command("list", epilog="Example: sovgen models list")
 @as_json
 def list_models(form: str | None) -> None:
-    """List the models that have a name."""
+    """List the models that have a name.
+
+    The bundled one, and those in the folder models/ of the platform's data folder for sovgen.
+    """
     from sovgen.models import store
 
     found = store.list_models()

@@ -42,7 +42,7 @@ class Filters(TypedDict):
 
 
 FILTERS = (
-    click.option("--where", metavar="SQL", help="A predicate over the library's columns."),
+    click.option("--where", metavar="SQL", help="A condition over the library's columns."),
     click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only with this tag."),
     click.option("--model", metavar="NAME", help="Only drawn by this model."),
     click.option("--since", callback=day, metavar="DATE", help="Only added on this day or later."),

@@ -37,7 +37,10 @@ def search(
     """Find pictures by words, by likeness, or both.
 
     QUERY describes what is to be seen; it is compared with the pictures themselves, so it need
-    not use their prompts' words. --like takes the beginning of an id, or a picture file.
+    not use their prompts' words. --like takes the beginning of an id, or a picture file. Words and
+    pictures count together, and "fox::2 snow::0.5" weighs them.
+
+    Pictures below the score that true matches reach with this encoder are shown with --all only.
     """
     from index.query import Query
 
@@ -59,7 +62,11 @@ def search(
 @forms
 @click.pass_obj
 def list_pictures(session: Session, filters: Filters, k: int | None, form: str | None) -> None:
-    """List pictures, newest first."""
+    """List pictures, newest first.
+
+    On a terminal a table; through a pipe one line each: id, score, seed, model, prompt, path,
+    parted by tabs.
+    """
     from index.query import Query
 
     print_entries(session.open().list(Query(k=k, **filters)), form)
