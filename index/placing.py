@@ -31,13 +31,16 @@ SUFFIXES = {
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 
 
-def slug(text: str) -> str:
-    """At most 60 characters of a-z, 0-9 and '-'; never empty, never a name Windows reserves."""
+def slug(text: str, longest: int = LONGEST_SLUG) -> str:
+    """Whole words of the text as a-z, 0-9 and '-'; never empty, never a name Windows reserves."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
-    words = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:LONGEST_SLUG].strip("-")
-    if not words or _RESERVED.fullmatch(words):
-        return f"picture-{words}".strip("-")
-    return words
+    kept = ""
+    for word in re.findall(r"[a-z0-9]+", plain.lower()):
+        longer = f"{kept}-{word}" if kept else word[:longest]
+        if len(longer) > longest:
+            break
+        kept = longer
+    return f"picture-{kept}".strip("-") if not kept or _RESERVED.fullmatch(kept) else kept
 
 
 def day_folder(root: Path, day: date) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from index import predicate
+from index.curate import normal_tag
 from index.errors import NoSuchSet
 from index.query import Query
 
@@ -82,7 +83,7 @@ def _conditions(
         conditions.append(f"(\n{query.where}\n)")
     for number, tag in enumerate(query.tags):
         conditions.append(f"seq IN (SELECT picture FROM tags WHERE tag = $tag{number})")  # noqa: S608
-        values[f"tag{number}"] = tag
+        values[f"tag{number}"] = normal_tag(tag)
     for column, value in (("model = $model", query.model), *_dates(query)):
         if value is not None:
             conditions.append(column)

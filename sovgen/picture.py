@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMAT_VERSION = 1
-LONGEST_SLUG = 60
-NAMELESS = "picture"
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))}
 _MADE_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -101,22 +97,6 @@ def a1111_text(recipe: Recipe, model_hash: str) -> str:
     }
     lines.append(", ".join(f"{k}: {_quoted(v)}" for k, v in pairs.items() if v is not None))
     return "\n".join(lines)
-
-
-def slug(text: str) -> str:
-    """A file name's stem from a text: ASCII letters, digits and hyphens, 60 at most.
-
-    No name that Windows reserves; `picture` when nothing is left of the text.
-    """
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
-    words = re.findall(r"[a-z0-9]+", plain.lower())
-    kept = ""
-    for word in words:
-        longer = f"{kept}-{word}" if kept else word[:LONGEST_SLUG]
-        if len(longer) > LONGEST_SLUG:
-            break
-        kept = longer
-    return NAMELESS if not kept or kept in _RESERVED else kept
 
 
 def _account(picture: Picture, private: bool) -> str:

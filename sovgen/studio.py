@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from index import Library, New
 from index.making import Making
+from index.placing import LONGEST_SLUG, slug
 from sovgen.errors import BadRecipe, Interrupted
-from sovgen.picture import Picture, encode_png, slug
+from sovgen.picture import Picture, encode_png
 from sovgen.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -231,8 +232,11 @@ def _new(picture: Picture, encoder_match: str, private: bool) -> New:
 
 
 def _stem(picture: Picture, private: bool) -> str:
-    name = "picture" if private else slug(picture.recipe.prompt)
-    return f"{name}-{picture.recipe.seed}"
+    """What the file's name begins with; together no longer than the library keeps."""
+    seed = str(picture.recipe.seed)
+    room = LONGEST_SLUG - len(seed) - 1
+    name = "picture" if private else slug(picture.recipe.prompt, room)
+    return f"{name}-{seed}"
 
 
 def _write_here(private: bool) -> Keep:
