@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
 from sovgen.cli.lazy import LazyGroup
+from sovgen.cli.run import AT, DATA, FILE, FOLDER, FROM, SCRATCH, Run, runs
 from sovgen.cli.session import Session, notice
-
-if TYPE_CHECKING:
-    from sovgen.train.device import Device
-    from sovgen.train.loop import Progress
-    from sovgen.train.objective import Objective
-    from sovgen.train.plan import Loop
-
-T = TypeVar("T")
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
-EVERY = 10  # steps between two lines of progress
 
 
 class Training(LazyGroup):
@@ -47,86 +34,6 @@ def train() -> None:
     Needs the extra `train`: pip install 'sovgen[train]'. A training goes on where its run folder
     stopped; Ctrl-C keeps everything. docs/training.md tells the whole story.
     """
-
-
-@dataclass(frozen=True)
-class Run:
-    """What every training is told: where it runs, for how long, on what, from what."""
-
-    folder: Path
-    recipe: Path | None
-    minutes: float
-    seed: int
-    device: str | None
-    dtype: str | None
-    model: Path | None
-
-    def plan(self, name: str, kind: type[T]) -> tuple[Loop, T]:
-        """The recipe given, else the one that travels with the package."""
-        from index.bundled import data_folder
-        from sovgen.train.plan import read_plan
-
-        return read_plan(self.recipe or data_folder() / "train" / f"{name}.toml", name, kind)
-
-    def source(self) -> Path:
-        """The model to start from."""
-        from index.bundled import bundled_model
-
-        return self.model or bundled_model()
-
-    def place(self) -> Device:
-        """Raises DeviceMissing."""
-        from sovgen.train.device import choose_device
-
-        return choose_device(self.device, self.dtype)
-
-    def go(self, objective: Objective, loop: Loop) -> None:
-        """Trains, telling the loss on stderr; prints the run folder."""
-        from sovgen.train.loop import train as run
-
-        place = self.place()
-        run(
-            objective,
-            self.folder,
-            loop,
-            minutes=self.minutes,
-            seed=self.seed,
-            device=place.kind,
-            dtype=place.dtype,
-            on_notice=notice,
-            on_step=_told,
-        )
-        click.echo(str(self.folder))
-
-
-RUN_OPTIONS = (
-    click.option(
-        "--recipe", type=FILE, metavar="TOML", help="Its settings; else the packaged ones."
-    ),
-    click.option("--minutes", type=float, default=60.0, show_default=True, help="For how long."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything drawn."),
-    click.option("--device", metavar="D", help="cpu, cuda, mps or xpu; chosen when not given."),
-    click.option("--dtype", metavar="T", help="float32 or bfloat16; chosen when not given."),
-)
-AT = click.option("--run", "folder", type=FOLDER, required=True, help="Checkpoints and sheets.")
-FROM = click.option(
-    "--from", "model", type=FOLDER, metavar="DIR", help="A model folder; else the bundled one."
-)
-DATA = click.option("--data", type=FOLDER, required=True, help="A data set that was built.")
-SCRATCH = click.option("--scratch", is_flag=True, help="Begin from newly drawn weights.")
-
-
-def runs(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of every training; the command gets them as `run`."""
-
-    @wraps(command)
-    def collecting(*args: object, **given: Any) -> None:  # noqa: ANN401
-        fields = {name: given.pop(name, None) for name in Run.__dataclass_fields__}
-        command(*args, run=Run(**fields), **given)
-
-    for option in (*reversed(RUN_OPTIONS), FROM):
-        collecting = option(collecting)
-    return collecting
 
 
 @click.group()
@@ -166,7 +73,7 @@ def autoencoder(run: Run, data: Path, scratch: bool) -> None:
     from sovgen.train.dataset import open_dataset
 
     loop, plan = run.plan("autoencoder", AutoencoderPlan)
-    device = run.place().kind
+    device = run.place.device
     objective = Autoencoder(open_dataset(data), run.source(), plan, scratch=scratch, device=device)
     run.go(objective, loop)
 
@@ -185,9 +92,14 @@ def clip(run: Run, data: Path, scratch: bool) -> None:
     from sovgen.train.dataset import open_dataset
 
     loop, plan = run.plan("clip", ClipPlan)
-    device = run.place().kind
+    device = run.place.device
     objective = Clip(
-        open_dataset(data), run.source(), plan, scratch=scratch, device=device, seed=run.seed
+        open_dataset(data),
+        run.source(),
+        plan,
+        scratch=scratch,
+        device=device,
+        seed=run.seed,
     )
     run.go(objective, loop)
 
@@ -209,9 +121,10 @@ def words(run: Run, data: Path, scratch: bool, teacher: Path | None, wordnet: Pa
     from sovgen.train.words import Words, WordsPlan
 
     loop, plan = run.plan("words", WordsPlan)
+    device = run.place.device
     objective = Words(
         open_dataset(data), run.source(), plan, teacher=teacher or find_teacher(),
-        wordnet=wordnet, scratch=scratch, device=run.place().kind, seed=run.seed, on_notice=notice,
+        wordnet=wordnet, scratch=scratch, device=device, seed=run.seed, on_notice=notice,
     )  # fmt: skip
     run.go(objective, loop)
 
@@ -230,9 +143,14 @@ def diffusion(run: Run, data: Path, scratch: bool) -> None:
     from sovgen.train.diffusion import Diffusion, DiffusionPlan
 
     loop, plan = run.plan("diffusion", DiffusionPlan)
-    device = run.place().kind
+    device = run.place.device
     objective = Diffusion(
-        open_dataset(data), run.source(), plan, scratch=scratch, device=device, on_notice=notice
+        open_dataset(data),
+        run.source(),
+        plan,
+        scratch=scratch,
+        device=device,
+        on_notice=notice,
     )
     run.go(objective, loop)
 
@@ -260,7 +178,7 @@ def lora(
     loop, plan = run.plan("lora", LoraPlan)
     plan = replace(plan, word=word or plan.word, prior=plan.prior if prior is None else prior)
     examples = _examples(session, name)
-    model = load_model(source or session.settings.model, run.place().kind, "float32")
+    model = load_model(source or session.settings.model, run.place.device, "float32")
     objective = Lora(model.pipe, examples, plan, title=name, seed=run.seed, on_notice=notice)
     run.go(objective, loop)
 
@@ -278,9 +196,14 @@ def distill(run: Run, data: Path) -> None:
     from sovgen.train.distill import Distill, DistillPlan
 
     loop, plan = run.plan("distill", DistillPlan)
-    device = run.place().kind
+    device = run.place.device
     objective = Distill(
-        open_dataset(data), run.source(), plan, device=device, seed=run.seed, on_notice=notice
+        open_dataset(data),
+        run.source(),
+        plan,
+        device=device,
+        seed=run.seed,
+        on_notice=notice,
     )
     run.go(objective, loop)
 
@@ -308,11 +231,3 @@ def _examples(session: Session, name: str) -> list[Any]:
 
     entries = curate.show_set(session.open(), name)
     return [Example(e.path, e.note or e.prompt or ", ".join(e.tags)) for e in entries]
-
-
-def _told(progress: Progress) -> None:
-    if progress.step % EVERY == 0:
-        notice(
-            f"step {progress.step}  samples {progress.samples}  "
-            f"loss {progress.loss:.4f}  {progress.rate:.1f}/s"
-        )

@@ -3,7 +3,7 @@
     RUN/LATEST                          the name of the newest whole checkpoint
     RUN/checkpoints/step-00001200/
         state.json                      plain values, and the sha256 of every shard
-        weights-0000.safetensors ...    at most 16 MiB each; larger tensors are cut into rows
+        weights-0000.safetensors ...    at most 16 MiB each; larger tensors are cut
 
 A checkpoint is written under a temporary name, synced, renamed, and only then named by LATEST, so
 a kill or a full disk at any moment leaves the one before. Only safetensors and JSON are read.
@@ -120,10 +120,10 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """The tensors in groups of at most SHARD_BYTES, each named NAME or NAME#ROWS-OF-IT."""
+    """The tensors in groups of at most SHARD_BYTES."""
     shard: dict[str, Tensor] = {}
     room = SHARD_BYTES - HEADER_BYTES
-    for name, piece in _rows(tensors):
+    for name, piece in _pieces(tensors):
         size = piece.nbytes + len(name) + 128
         if size > room and shard:
             yield shard
@@ -134,16 +134,19 @@ def _shards(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
         yield shard
 
 
-def _rows(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _pieces(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Small tensors as they are; large ones flat and in pieces, named NAME#I#SHAPE."""
     limit = SHARD_BYTES // 2
     for name, tensor in sorted(tensors.items()):
         whole = tensor.detach().cpu().contiguous()
-        if whole.nbytes <= limit or whole.ndim == 0:
+        if whole.nbytes <= limit:
             yield name, whole
             continue
-        rows = max(1, limit * len(whole) // whole.nbytes)
-        for i, piece in enumerate(whole.split(rows)):
-            yield f"{name}#{i:05d}", piece.clone()
+        shape = "x".join(str(n) for n in whole.shape)
+        flat = whole.view(-1)
+        step = limit // whole.element_size()
+        for i, start in enumerate(range(0, len(flat), step)):
+            yield f"{name}#{i:05d}#{shape}", flat[start : start + step].clone()
 
 
 def _read_part(path: Path, sha256: str) -> dict[str, Tensor]:
@@ -154,15 +157,21 @@ def _read_part(path: Path, sha256: str) -> dict[str, Tensor]:
 
 
 def _joined(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
-    pieces: dict[str, dict[str, list[Tensor]]] = {}
+    """Tensors by group and name from shards by file; the inverse of `_shards`."""
+    groups: dict[str, dict[str, Tensor]] = {}
+    cut: dict[tuple[str, str, str], list[Tensor]] = {}
     for file in sorted(parts):
-        group = pieces.setdefault(file.rsplit("-", 1)[0], {})
+        group = file.rsplit("-", 1)[0]
         for key in sorted(parts[file]):
-            group.setdefault(key.split("#")[0], []).append(parts[file][key])
-    return {
-        group: {name: torch.cat(p) if len(p) > 1 else p[0] for name, p in tensors.items()}
-        for group, tensors in pieces.items()
-    }
+            name, *piece = key.split("#")
+            if piece:
+                cut.setdefault((group, name, piece[1]), []).append(parts[file][key])
+            else:
+                groups.setdefault(group, {})[name] = parts[file][key]
+    for (group, name, shape), pieces in cut.items():
+        whole = torch.cat(pieces).view([int(n) for n in shape.split("x")])
+        groups.setdefault(group, {})[name] = whole
+    return groups
 
 
 def _sweep(folder: Path, newest: Path) -> None:

@@ -50,8 +50,7 @@ def train(
     minutes: float,
     seed: int = 0,
     device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    samples_before: int = 0,
+    precision: str = "float32",
     on_notice: Notice = lambda text: None,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
@@ -62,8 +61,8 @@ def train(
     architecture; NoRoom when the last checkpoint could not be written.
     """
     (run / "sheets").mkdir(parents=True, exist_ok=True)
-    training = prepare(objective, run, loop, seed, device, dtype)
-    training.samples = samples_before
+    training = prepare(objective, run, loop, seed, device, precision)
+    training.samples = objective.samples_before
     if restore(training):
         on_notice(f"Goes on from step {training.step}, {training.samples} samples seen.")
     with _stop_asked() as stop:
@@ -132,8 +131,7 @@ def _step(training: Training) -> float:
         group["lr"] = loop.rate(training.step)
     drawn = chance(training.seed, training.step, accelerator.process_index)
     batch = training.objective.batch(drawn, loop.batch)
-    half = training.dtype != torch.float32
-    with torch.autocast(accelerator.device.type, training.dtype, enabled=half):
+    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=training.half):
         loss, figures = training.objective.loss(training.learner, batch)
     optimiser.zero_grad()
     accelerator.backward(loss)

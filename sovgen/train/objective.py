@@ -19,8 +19,12 @@ class Objective(Protocol):
     """One thing to learn: its network, its batches, its loss, and how it is shown and kept."""
 
     name: str
-    learner: nn.Module
-    """The network; its parameters that require a gradient are trained, averaged and kept."""
+    samples_before: int
+    """How many samples the part had seen when this training began."""
+
+    @property
+    def learner(self) -> nn.Module:
+        """The network; its parameters that require a gradient are trained, averaged and kept."""
 
     def batch(self, chance: Chance, size: int) -> Batch:
         """`size` samples, a function of chance alone; tensors on the CPU."""

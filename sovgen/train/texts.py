@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from sovgen.train.parts import part_of
+from sovgen.train.parts import part_of, write_part
 
 CHUNK = 512
 
@@ -67,3 +67,24 @@ def load_texts(model: Path, device: str = "cpu") -> TextTower:
     if stored.exists():
         projection = load_file(stored)["text_projection"].float()
     return TextTower(tokenizer, encoder.to(device).eval().requires_grad_(False), projection)
+
+
+def write_texts(model: Path, texts: TextTower, samples: int) -> None:
+    """MODEL/text_encoder and MODEL/tokenizer, fp16; whole or not at all. Raises NoRoom.
+
+    Keys carry the prefix `text_model.`, which transformers 4 and 5 both read; transformers 5 saves
+    without it, and transformers 4 would then load random weights with only a warning.
+    """
+    state = texts.encoder.state_dict()
+    halved = {
+        f"text_model.{k.removeprefix('text_model.')}": w.detach().half().cpu().contiguous()
+        for k, w in state.items()
+        if w.is_floating_point()
+    }
+
+    def write(to: Path) -> None:
+        texts.encoder.config.to_json_file(to / "config.json", use_diff=False)
+        save_file(halved, to / "model.safetensors", metadata={"format": "pt"})
+
+    write_part(model, "text_encoder", write, samples)
+    write_part(model, "tokenizer", lambda to: texts.tokenizer.save_pretrained(to), samples)

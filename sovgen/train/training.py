@@ -36,7 +36,7 @@ class Training:
     loop: Loop
     run: Path
     seed: int
-    dtype: torch.dtype
+    half: bool
     accelerator: Accelerator
     learner: nn.Module
     optimiser: torch.optim.Optimizer
@@ -60,9 +60,13 @@ def learned(learner: nn.Module) -> dict[str, Tensor]:
 
 
 def prepare(
-    objective: Objective, run: Path, loop: Loop, seed: int, device: str, dtype: torch.dtype
+    objective: Objective, run: Path, loop: Loop, seed: int, device: str, precision: str
 ) -> Training:
-    """A training at step 0, its network on the device; weight decay for matrices only."""
+    """A training at step 0, its network on the device; weight decay for matrices only.
+
+    Weights and moments are float32; with the precision "bfloat16" the passes are autocast to it.
+    """
+    objective.learner.train()
     accelerator = Accelerator(cpu=device == "cpu")
     trained = [p for p in objective.learner.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
@@ -78,7 +82,8 @@ def prepare(
     )
     learner, optimiser = accelerator.prepare(objective.learner, optimiser)
     average = Ema(learned(accelerator.unwrap_model(learner)), loop.half_life)
-    return Training(objective, loop, run, seed, dtype, accelerator, learner, optimiser, average)
+    half = precision == "bfloat16"
+    return Training(objective, loop, run, seed, half, accelerator, learner, optimiser, average)
 
 
 def keep(training: Training) -> None:
