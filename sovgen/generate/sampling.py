@@ -2,7 +2,7 @@
 
 Noise is drawn for each picture from its own seed, on the CPU, in float32, with unit variance: one
 seed is one picture, whatever the device, the dtype and the rest of the batch. Latents have the
-shape (n, channels, height / grid, width / grid). Knows nothing of pixels.
+shape (n, channels, height / cell, width / cell). Knows nothing of pixels.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def draw_noise(model: Model, width: int, height: int, sources: Sequence[torch.Ge
     """Unit noise, float32, on the model's device; the scheduler scales it."""
     import torch
 
-    shape = (1, model.pipe.unet.config.in_channels, height // model.grid, width // model.grid)
+    shape = (1, model.pipe.unet.config.in_channels, height // model.cell, width // model.cell)
     rows = [torch.randn(shape, generator=source, dtype=torch.float32) for source in sources]
     return torch.cat(rows).to(model.device)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sovgen.errors import ModelDamaged, ModelUnsupported
-from sovgen.models.layout import FAMILIES, WEIGHTED, Layout
-from sovgen.models.weights import Weights, find_weights
+from sovgen.models.layout import FAMILIES, SDXL, WEIGHTED, Layout, refuse_other_tasks
+from sovgen.models.weights import find_weights, precision, read_header
 
 INDEX = "model_index.json"
 _CLASSES = {
@@ -34,8 +34,9 @@ def is_folder(path: Path) -> bool:
 def read_folder(path: Path) -> Layout:
     """Read and judge a diffusers folder.
 
-    Raises ModelUnsupported for a pipeline, a part or code that sovgen cannot drive, and
-    ModelDamaged for JSON that cannot be read or parts that are missing.
+    Raises ModelUnsupported for a pipeline, a part or code that sovgen cannot drive, UnsafeWeights
+    for a part that is only there as a pickle, and ModelDamaged for JSON or weights that cannot be
+    read and for parts that are missing.
     """
     index = _read_json(path / INDEX)
     pipeline = _pipeline(path, index)
@@ -43,13 +44,18 @@ def read_folder(path: Path) -> Layout:
     kept = {name: cls for name, cls in parts.items() if name in _CLASSES or name == "scheduler"}
     _refuse_absence(path, pipeline, kept)
     configs = {name: _read_json(path / name / _config_name(name)) for name in kept}
-    _refuse_other_tasks(path, configs["unet"], configs["vae"])
-    return Layout(path, pipeline, kept, configs)
-
-
-def folder_weights(layout: Layout) -> dict[str, Weights]:
-    """The weight files of each part; raises UnsafeWeights and ModelDamaged."""
-    return {name: find_weights(layout.path / name) for name in WEIGHTED if name in layout.parts}
+    refuse_other_tasks(path.name, configs["unet"], configs["vae"])
+    weights = {name: find_weights(path / name) for name in WEIGHTED if name in kept}
+    headers = {name: [read_header(file) for file in weights[name].files] for name in weights}
+    return Layout(
+        path=path,
+        pipeline=pipeline,
+        parts=kept,
+        configs=configs,
+        weights=weights,
+        numbers={name: sum(h.numbers for h in part) for name, part in headers.items()},
+        precision=precision([header for part in headers.values() for header in part]),
+    )
 
 
 def _pipeline(path: Path, index: Mapping[str, Any]) -> str:
@@ -91,7 +97,7 @@ def _own_code(path: Path, what: str) -> ModelUnsupported:
 
 def _refuse_absence(path: Path, pipeline: str, parts: Mapping[str, str]) -> None:
     needed = ["scheduler", "text_encoder", "tokenizer", "unet", "vae"]
-    if pipeline == "StableDiffusionXLPipeline":
+    if pipeline == SDXL:
         needed += ["text_encoder_2", "tokenizer_2"]
     absent = [name for name in needed if name not in parts]
     if "text_encoder" in absent and "text_encoder_2" in parts:
@@ -104,17 +110,6 @@ def _refuse_absence(path: Path, pipeline: str, parts: Mapping[str, str]) -> None
         raise ModelDamaged(
             f"{path.name} lacks its {', '.join(missing)}.",
             "The download stopped half-way, or the part was left out: get the whole folder again.",
-        )
-
-
-def _refuse_other_tasks(path: Path, unet: Mapping[str, Any], vae: Mapping[str, Any]) -> None:
-    """A denoiser that takes more than the latent is made for inpainting, depth or editing."""
-    takes, latent = unet.get("in_channels", 4), vae.get("latent_channels", 4)
-    if takes != latent:
-        raise ModelUnsupported(
-            f"The denoiser of {path.name} takes {takes} channels, the latent has {latent}: it is "
-            "made for inpainting or editing, not for drawing from words.",
-            "Use the text-to-image model of the same family.",
         )
 
 

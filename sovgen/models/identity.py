@@ -8,27 +8,23 @@ programs. A folder's is a sha256 over the sha256s of its parts' weight files. Di
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 from index.hashes import changed_files, sha256_of
 from sovgen.errors import ModelDamaged
-from sovgen.models.weights import Weights
+from sovgen.models.layout import Layout
 
 DIGITS = 16
 
 
-def hash_file(path: Path, *, fresh: bool = False) -> str:
-    """16 hex digits of a single file's sha256; `fresh` reads it again."""
-    return sha256_of(path, fresh=fresh)[:DIGITS]
-
-
-def hash_folder(weights: Mapping[str, Weights], *, fresh: bool = False) -> str:
-    """16 hex digits over the weight files of every part, in the order of the parts' names."""
+def model_hash(layout: Layout, *, fresh: bool = False) -> str:
+    """16 hex digits; `fresh` reads every weight file again, whatever is remembered."""
+    if layout.is_file:
+        return sha256_of(layout.path, fresh=fresh)[:DIGITS]
     lines = [
         f"{part} {sha256_of(path, fresh=fresh)}\n"
-        for part in sorted(weights)
-        for path in weights[part].files
+        for part in sorted(layout.weights)
+        for path in layout.weights[part].files
     ]
     return hashlib.sha256("".join(lines).encode("ascii")).hexdigest()[:DIGITS]
 

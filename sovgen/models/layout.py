@@ -6,10 +6,14 @@ nothing of how they are stored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from sovgen.errors import ModelUnsupported
+from sovgen.models.weights import Weights
 
 SD = "StableDiffusionPipeline"
 SDXL = "StableDiffusionXLPipeline"
@@ -17,6 +21,8 @@ FAMILIES = {SD: "Stable Diffusion 1.x", SDXL: "Stable Diffusion XL"}
 SD2 = "Stable Diffusion 2.x"
 WEIGHTED = ("unet", "vae", "text_encoder", "text_encoder_2")
 TOWERS = ("text_encoder", "text_encoder_2")
+# What diffusers' pipelines of these families themselves insist on.
+_LEAST_GRID = 8
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,23 @@ class Layout:
     pipeline: diffusers' class
     parts: class names by part
     configs: each part's own configuration
+    weights: the weight files of each part; a single file's are all in one
+    numbers: how many numbers are stored for each part
+    precision: the dtype in which most of them are stored
     """
 
     path: Path
     pipeline: str
     parts: Mapping[str, str]
     configs: Mapping[str, Mapping[str, Any]]
+    weights: Mapping[str, Weights]
+    numbers: Mapping[str, int]
+    precision: str
+
+    @property
+    def is_file(self) -> bool:
+        """A single safetensors file, not a diffusers folder."""
+        return self.path.is_file()
 
     @property
     def family(self) -> str:
@@ -43,15 +60,31 @@ class Layout:
         return FAMILIES[self.pipeline]
 
     @property
+    def cell(self) -> int:
+        """Pixels of one latent cell, across and down."""
+        vae = self.configs["vae"]
+        channels = vae.get("block_out_channels") or vae.get("encoder_block_out_channels", [0] * 4)
+        return int(2 ** (len(channels) - 1))
+
+    @property
+    def grid(self) -> int:
+        """Width and height in pixels are multiples of it."""
+        return math.lcm(self.cell, _LEAST_GRID)
+
+    @property
     def native_size(self) -> tuple[int, int]:
         """Width and height in pixels at which the model was trained."""
         size = self.configs["unet"].get("sample_size") or 64
         height, width = size if isinstance(size, list) else (size, size)
-        return width * self.grid, height * self.grid
+        return width * self.cell, height * self.cell
 
-    @property
-    def grid(self) -> int:
-        """Pixels of one latent cell; width and height are multiples of it."""
-        vae = self.configs["vae"]
-        channels = vae.get("block_out_channels") or vae.get("encoder_block_out_channels", [0] * 4)
-        return int(2 ** (len(channels) - 1))
+
+def refuse_other_tasks(name: str, unet: Mapping[str, Any], vae: Mapping[str, Any]) -> None:
+    """Raise ModelUnsupported for a denoiser that takes more than the latent."""
+    takes, latent = unet.get("in_channels", 4), vae.get("latent_channels", 4)
+    if takes != latent:
+        raise ModelUnsupported(
+            f"The denoiser of {name} takes {takes} channels, its latent has {latent}: it is made "
+            "for inpainting or editing, not for drawing from words.",
+            "Use the text-to-image model of the same family.",
+        )

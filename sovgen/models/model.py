@@ -21,7 +21,8 @@ class Model:
     pipe: the diffusers pipeline, on its device
     name, source: what recipes call it; the folder or file that it came from
     hash: 16 hex digits, see `sovgen.models.identity`
-    native_size: width and height in pixels; `grid` is the pixels of one latent cell
+    native_size: width and height in pixels
+    cell: pixels of one latent cell; width and height are multiples of `grid`
     max_tokens: tokens of the shortest text tower, its two markers included
     device, dtype, dtype_reason: where the denoiser computes, and why so
     checks_safety: the pipeline brought its safety checker
@@ -36,6 +37,7 @@ class Model:
     hash: str
     family: str
     native_size: tuple[int, int]
+    cell: int
     grid: int
     defaults: Defaults
     max_tokens: int

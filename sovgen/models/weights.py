@@ -7,7 +7,7 @@ program when it is opened; such files are refused by name, never opened.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -45,8 +45,8 @@ class Header:
     metadata: Mapping[str, str]
 
     @cached_property
-    def parameters(self) -> int:
-        """Numbers stored in it."""
+    def numbers(self) -> int:
+        """How many numbers are stored in it."""
         return sum(prod(tensor.shape) for tensor in self.tensors.values())
 
 
@@ -106,10 +106,10 @@ def find_weights(folder: Path) -> Weights:
     )
 
 
-def precision(headers: Mapping[Path, Header]) -> str:
+def precision(headers: Iterable[Header]) -> str:
     """The dtype in which most numbers of the files are stored."""
     counts: dict[str, int] = {}
-    for header in headers.values():
+    for header in headers:
         for tensor in header.tensors.values():
             counts[tensor.dtype] = counts.get(tensor.dtype, 0) + prod(tensor.shape)
     most = max(counts, key=lambda dtype: counts[dtype], default="")

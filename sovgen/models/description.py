@@ -1,0 +1,91 @@
+"""Description: what a model is, told without loading it.
+
+Reads JSON, headers and the card; needs no torch, so a list of models is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sovgen.models.card import read_card
+from sovgen.models.folder import read_folder
+from sovgen.models.identity import model_hash, refuse_changed
+from sovgen.models.layout import TOWERS, Layout
+from sovgen.models.single import read_file
+from sovgen.models.store import Found, find_model
+from sovgen.samplers import name_of
+
+
+@dataclass(frozen=True)
+class Description:
+    """A model in words and figures.
+
+    path: its folder or its single file
+    parameters: of all its parts together; `precision` is the dtype that most are stored in
+    bytes: its weight files on disk
+    license: from its card, None where it says none
+    text_towers: such as `CLIP text tower, 12 layers, width 768, 77 tokens`
+    native_size: width and height in pixels
+    sampler: the name of its own
+    """
+
+    name: str
+    path: Path
+    bundled: bool
+    family: str
+    pipeline: str
+    parameters: int
+    precision: str
+    bytes: int
+    license: str | None
+    text_towers: tuple[str, ...]
+    native_size: tuple[int, int]
+    sampler: str
+
+
+def read_layout(found: Found) -> Layout:
+    """What the model is made of; raises ModelUnsupported, ModelDamaged and UnsafeWeights."""
+    return read_file(found.path) if found.is_file else read_folder(found.path)
+
+
+def describe_model(source: str | Path | None = None, folders: Sequence[Path] = ()) -> Description:
+    """Describe the model of that name or at that path; raises as `find_model`, `read_layout` do."""
+    found = find_model(source, folders)
+    layout = read_layout(found)
+    scheduler = layout.configs["scheduler"]
+    return Description(
+        name=found.name,
+        path=found.path,
+        bundled=found.bundled,
+        family=layout.family,
+        pipeline=layout.pipeline,
+        parameters=sum(layout.numbers.values()),
+        precision=layout.precision,
+        bytes=sum(f.stat().st_size for part in layout.weights.values() for f in part.files),
+        license=read_card(found.path).license,
+        text_towers=tuple(_tower(layout, name) for name in TOWERS if name in layout.parts),
+        native_size=layout.native_size,
+        sampler=name_of(layout.parts["scheduler"], scheduler),
+    )
+
+
+def verify_model(source: str | Path | None = None, folders: Sequence[Path] = ()) -> str:
+    """Read every weight file again; the model's hash.
+
+    Raises ModelDamaged when a file is truncated or differs from the model's own checksums, and
+    what `read_layout` raises.
+    """
+    found = find_model(source, folders)
+    layout = read_layout(found)
+    refuse_changed(found.path, fresh=True)
+    return model_hash(layout, fresh=True)
+
+
+def _tower(layout: Layout, name: str) -> str:
+    config = layout.configs[name]
+    return (
+        f"CLIP text tower, {config['num_hidden_layers']} layers, width {config['hidden_size']}, "
+        f"{config['max_position_embeddings']} tokens"
+    )
