@@ -15,10 +15,7 @@ from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
-from diffusers.utils.state_dict_utils import (
-    convert_state_dict_to_diffusers,
-    convert_state_dict_to_kohya,
-)
+from diffusers.utils.state_dict_utils import convert_state_dict_to_kohya
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
@@ -49,12 +46,16 @@ def write_adapter(unet: Unet, folder: Path, name: str, samples: int, trained_on:
     """FOLDER/NAME/ with both kinds of file, fp16, whole or not at all. Raises NoRoom."""
     peft = get_peft_model_state_dict(unet)
     halved = {k: v.detach().half().cpu().contiguous() for k, v in peft.items()}
+    config = unet.peft_config["default"].to_dict()
     # kohya's own metadata: what other programs show of a LoRA
     metadata = {"format": "pt", "ss_output_name": name, "ss_sd_model_name": trained_on}
 
     def write(to: Path) -> None:
-        layers = convert_state_dict_to_diffusers(halved)
-        StableDiffusionPipeline.save_lora_weights(to, unet_lora_layers=layers)
+        # as they are: `convert_state_dict_to_diffusers` renames the attention layers alone, and
+        # `load_lora_weights` then loads the convolutions and leaves the attention out
+        StableDiffusionPipeline.save_lora_weights(
+            to, unet_lora_layers=halved, unet_lora_adapter_metadata=config
+        )
         save_file(kohya_keys(halved), to / f"{name}.safetensors", metadata=metadata)
         said = {
             "name": name,

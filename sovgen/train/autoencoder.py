@@ -147,6 +147,7 @@ class Autoencoder:
         y = self._back(x)
         return float(psnr(y, x)), float(ssim(y, x))
 
+    @torch.no_grad()
     def _deviation(self) -> float:
         device = next(self.learner.parameters()).device
         x = torch.cat([self._picture(r) for r in self._trained[:256]])

@@ -258,7 +258,7 @@ def _shrunk(data: Dataset, side: int) -> NDArray[np.uint8]:
     """All pictures at side x side by area, premultiplied: (n, side, side, 4) uint8."""
     out = np.empty((len(data.pictures), side, side, 4), np.uint8)
     for i in range(0, len(out), 512):
-        x = torch.from_numpy(data.pixels[i : i + 512]).permute(0, 3, 1, 2).float()
+        x = torch.from_numpy(np.array(data.pixels[i : i + 512])).permute(0, 3, 1, 2).float()
         x = torch.cat([x[:, :3] * x[:, 3:] / 255, x[:, 3:]], dim=1)
         x = F.interpolate(x, (side, side), mode="area")
         out[i : i + 512] = x.round().byte().permute(0, 2, 3, 1).numpy()

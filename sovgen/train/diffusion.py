@@ -38,7 +38,7 @@ from sovgen.train.parts import Pipeline, Scheduler, Unet, Vae, part_of, samples_
 from sovgen.train.sheets import sheet
 from sovgen.train.texts import TextTower, load_texts
 
-SHARD = "16MiB"
+SHARD = "16MB"
 SHARED_STYLES = 6  # a name drawn in this many sets counts in full
 
 
@@ -194,7 +194,10 @@ def load_scheduler(model: Path) -> Scheduler:
     """The model's scheduler, of the class that its config names."""
     folder = part_of(model, "scheduler")
     kind = getattr(diffusers, diffusers.DDIMScheduler.load_config(folder)["_class_name"])
-    return kind.from_pretrained(folder)
+    scheduler: Scheduler = kind.from_pretrained(folder)
+    if is_flow(scheduler):
+        scheduler.init_noise_sigma = 1.0  # the pipeline asks every scheduler for it
+    return scheduler
 
 
 def is_flow(scheduler: Scheduler) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sovgen.errors import BadDataset
 
-WIDEST = 2.0  # width by height, or height by width, of the longest bucket
+WIDEST = 2.5  # width by height, or height by width, of the longest bucket
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,6 @@ def nearest_ground(rgb: NDArray[np.float32]) -> str:
 
 def laid_on(rgba: NDArray[np.uint8], grounds: list[Ground]) -> Tensor:
     """Pictures (n, h, w, 4) on their grounds: (n, 3, h, w), 0 .. 1."""
-    x = torch.from_numpy(np.asarray(rgba)).permute(0, 3, 1, 2).float() / 255
+    x = torch.from_numpy(np.array(rgba)).permute(0, 3, 1, 2).float() / 255
     ground = torch.tensor([g.rgb for g in grounds])[:, :, None, None]
     return x[:, :3] * x[:, 3:] + ground * (1 - x[:, 3:])

@@ -109,6 +109,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scheduler = DDIMScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False,
         rescale_betas_zero_snr=True, prediction_type="v_prediction", timestep_spacing="trailing",
+        steps_offset=1,
     )  # fmt: skip
     pipe = StableDiffusionPipeline(
         vae=tiny_vae(), text_encoder=encoder, tokenizer=tokenizer, unet=tiny_unet(),
