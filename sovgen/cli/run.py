@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+FILE = click.Path(path_type=Path, dir_okay=False)
+EXTRA = ("accelerate", "peft", "resvg_py")
 EVERY = 10  # steps between two lines of progress
 
 
@@ -41,6 +43,7 @@ class Run:
         from index.bundled import data_folder
         from sovgen.train.plan import read_plan
 
+        check_extra()
         return read_plan(self.recipe or data_folder() / "train" / f"{name}.toml", name, kind)
 
     def source(self) -> Path:
@@ -72,6 +75,17 @@ class Run:
             on_step=_told,
         )
         click.echo(str(self.folder))
+
+
+def check_extra() -> None:
+    """Raises BadSettings, with the line that installs it, when the extra `train` is missing."""
+    from sovgen.errors import BadSettings
+
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    if missing:
+        raise BadSettings(
+            f"Training needs {', '.join(missing)}.", "Run: pip install 'sovgen[train]'"
+        )
 
 
 RUN_OPTIONS = (

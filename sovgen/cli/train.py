@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sovgen.cli.lazy import LazyGroup
-from sovgen.cli.run import AT, DATA, FILE, FOLDER, FROM, SCRATCH, Run, runs
+from sovgen.cli.run import AT, DATA, FILE, FOLDER, FROM, SCRATCH, Run, check_extra, runs
 from sovgen.cli.session import Session, notice
 
 
@@ -36,7 +36,7 @@ def train() -> None:
     """
 
 
-@click.group()
+@click.group(epilog="Example: sovgen train dataset build icons.toml --to icons")
 def dataset() -> None:
     """Build a data set from a recipe."""
 
@@ -54,6 +54,7 @@ def build(recipe: Path, folder: Path, packages: Path | None, workers: int) -> No
     """
     from sovgen.train.dataset import build as build_dataset
 
+    check_extra()
     kept = packages or folder.parent / "packages"
     data = build_dataset(recipe, folder, packages=kept, workers=workers, on_notice=notice)
     click.echo(f"{len(data.pictures)}\t{folder}")

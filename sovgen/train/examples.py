@@ -41,8 +41,11 @@ def prepare_examples(
 ) -> list[Prepared]:
     """Every readable picture at its bucket's size; `word` begins or stands for the caption.
 
-    Raises BadDataset when none can be read, or when neither captions nor a word are there.
+    Raises BadDataset when there is none or none that can be read, and when there is neither a
+    caption nor a word.
     """
+    if not examples:
+        raise BadDataset("The set holds no picture.", "Put some in: sovgen set add NAME ID...")
     if not word and not any(e.caption.strip() for e in examples):
         raise BadDataset(
             "No picture of the set has a caption.",

@@ -61,7 +61,7 @@ def train(
     architecture; NoRoom when the last checkpoint could not be written.
     """
     (run / "sheets").mkdir(parents=True, exist_ok=True)
-    training = prepare(objective, run, loop, seed, device, precision)
+    training = prepare(objective, run, loop, seed, device, precision, on_notice)
     training.samples = objective.samples_before
     if restore(training):
         on_notice(f"Goes on from step {training.step}, {training.samples} samples seen.")

@@ -30,6 +30,8 @@ class Loop:
     half_life: of the averaged weights, in samples
     average_every: steps between two updates of the average
     log_every: steps between two lines of metrics
+    compile: have torch compile the network: a minute or more at the start, faster steps; needs a
+        C++ compiler on a CPU
     checkpoint_minutes, sheet_minutes: how often a checkpoint, a sheet and a validation are made
     """
 
@@ -44,6 +46,7 @@ class Loop:
     half_life: float = 50_000
     average_every: int = 4
     log_every: int = 50
+    compile: bool = False
     checkpoint_minutes: float = 5.0
     sheet_minutes: float = 30.0
 

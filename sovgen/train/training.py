@@ -6,6 +6,8 @@ seed, from which `chance` draws everything else.
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,12 @@ from sovgen.train.plan import Loop
 
 @dataclass
 class Training:
-    """`samples` counts those of earlier runs, too; `figures` are those not yet in the metrics."""
+    """The parts of one run.
+
+    learner: the objective's network as it is called: over several devices, compiled, or plain
+    samples: seen in all, those of earlier runs included
+    figures: what is not yet in the metrics
+    """
 
     objective: Objective
     loop: Loop
@@ -48,8 +55,7 @@ class Training:
     @property
     def learned(self) -> dict[str, Tensor]:
         """What is trained, averaged and kept: parameters with a gradient, and buffers."""
-        learner = self.accelerator.unwrap_model(self.learner)
-        return learned(learner)
+        return learned(self.objective.learner)
 
 
 def learned(learner: nn.Module) -> dict[str, Tensor]:
@@ -60,7 +66,13 @@ def learned(learner: nn.Module) -> dict[str, Tensor]:
 
 
 def prepare(
-    objective: Objective, run: Path, loop: Loop, seed: int, device: str, precision: str
+    objective: Objective,
+    run: Path,
+    loop: Loop,
+    seed: int,
+    device: str,
+    precision: str,
+    on_notice: Callable[[str], None],
 ) -> Training:
     """A training at step 0, its network on the device; weight decay for matrices only.
 
@@ -81,9 +93,17 @@ def prepare(
         fused=True,
     )
     learner, optimiser = accelerator.prepare(objective.learner, optimiser)
-    average = Ema(learned(accelerator.unwrap_model(learner)), loop.half_life)
+    average = Ema(learned(objective.learner), loop.half_life)
+    if loop.compile and _can_compile(accelerator.device.type):
+        learner = torch.compile(learner)
+    elif loop.compile:
+        on_notice("There is no C++ compiler: training uncompiled, about a fifth slower.")
     half = precision == "bfloat16"
     return Training(objective, loop, run, seed, half, accelerator, learner, optimiser, average)
+
+
+def _can_compile(device: str) -> bool:
+    return device != "cpu" or any(shutil.which(c) for c in ("c++", "g++", "clang++"))
 
 
 def keep(training: Training) -> None:

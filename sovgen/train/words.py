@@ -119,7 +119,7 @@ class Words:
     def validate(self) -> dict[str, float]:
         """Mean cosine with the teacher on phrases held out, and correlation of similarities."""
         ids = self._tokens[self._held].long().to(self.device)
-        w, m = self.learner(ids).cpu(), self._taught[self._held].float()
+        w, m = self.learner(ids).detach().cpu(), self._taught[self._held].float()
         upper = torch.triu_indices(len(w), len(w), 1)
         both = torch.stack([(t @ t.T)[upper[0], upper[1]] for t in (w, m)])
         return {"cosine": float((w * m).sum(1).mean()), "correlation": float(both.corrcoef()[0, 1])}

@@ -13,7 +13,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusionPipeline
 from PIL import Image
 
-from sovgen.errors import BadCheckpoint, BadDataset, BadSettings
+from sovgen.errors import BadCheckpoint, BadSettings
 from sovgen.train import augment
 from sovgen.train.assemble import assemble
 from sovgen.train.autoencoder import Autoencoder, AutoencoderPlan, psnr, ssim
@@ -263,10 +263,3 @@ def test_one_picture_is_enough_to_go_on(data: Dataset, model: Path, tmp_path: Pa
     train(Autoencoder(one, model, AutoencoderPlan(crop=16)), tmp_path / "a", LOOP, minutes=1)
     train(Diffusion(one, model, DIFFUSION), tmp_path / "d", LOOP, minutes=1)
     assert read_metrics(tmp_path / "d")[-1]["held_out"]["loss"] > 0
-
-
-def test_words_need_wordnet_and_a_teacher(data: Dataset, tmp_path: Path) -> None:
-    from sovgen.train.corpus import corpus
-
-    with pytest.raises(BadDataset, match="no WordNet"):
-        corpus(data, tmp_path, 0)
