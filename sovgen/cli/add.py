@@ -11,7 +11,7 @@ from sovgen.cli.failure import Failure
 from sovgen.cli.listing import print_json
 from sovgen.cli.options import as_json
 from sovgen.cli.progress import shown
-from sovgen.cli.session import Session, notice
+from sovgen.cli.session import Session, notice_failures
 
 if TYPE_CHECKING:
     from index import AddReport
@@ -41,7 +41,9 @@ def add(session: Session, paths: tuple[Path, ...], mode: Mode, form: str | None)
     if form == "json":
         print_json(_counted(report))
     else:
-        _tell(report)
+        notice_failures(report.failed)
+        counts = (len(report.added), report.known, len(report.failed))
+        click.echo("{} added, {} known, {} failed".format(*counts))
     if report.failed and not (report.added or report.known):
         raise Failure("No picture could be added.", "The reasons are named with each file.")
 
@@ -49,9 +51,3 @@ def add(session: Session, paths: tuple[Path, ...], mode: Mode, form: str | None)
 def _counted(report: AddReport) -> dict[str, object]:
     failed = [{"path": str(f.path), "reason": f.reason} for f in report.failed]
     return {"added": len(report.added), "known": report.known, "failed": failed}
-
-
-def _tell(report: AddReport) -> None:
-    for failure in report.failed:
-        notice(f"{click.format_filename(failure.path)}: {failure.reason}")
-    click.echo(f"{len(report.added)} added, {report.known} known, {len(report.failed)} failed")

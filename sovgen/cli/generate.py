@@ -98,6 +98,8 @@ def generate(
             bar(step, steps)
             due()
 
+        session.say(f"{studio.model.name} on {studio.model.device}.")
+        session.say(f"{studio.model.dtype}: {studio.model.dtype_reason}.")
         switches = {"private": private, "index": not no_index, "exact": exact}
         _print_made(studio.make(recipes, **switches, on_step=on_step, on_notice=notice), form)
 

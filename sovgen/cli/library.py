@@ -10,7 +10,8 @@ from sovgen.cli.failure import Failure
 from sovgen.cli.lazy import LazyGroup
 from sovgen.cli.listing import fields, print_json, print_pairs, printable
 from sovgen.cli.options import as_json
-from sovgen.cli.session import Session, notice
+from sovgen.cli.progress import shown
+from sovgen.cli.session import Session, notice, notice_failures
 
 
 class LibraryGroup(LazyGroup):
@@ -92,4 +93,8 @@ def reembed(session: Session, encoder: str) -> None:
     """
     from index.encoder import load_encoder
 
-    session.open().reembed(load_encoder(encoder))
+    library, chosen = session.open(), load_encoder(encoder)
+    with shown("Embedding", "pictures") as on_progress:
+        report = library.reembed(chosen, on_progress)
+    notice_failures(report.failed)
+    notice(f"Embedded {report.done} anew; the library's encoder is {chosen.name}.")

@@ -24,6 +24,7 @@ COMMANDS = {
     "delete": ("sovgen.cli.picture:delete", "Move pictures to the trash."),
     "library": ("sovgen.cli.library:library", "Make, describe, check and re-embed a library."),
     "models": ("sovgen.cli.models:models", "List, describe, verify and export models."),
+    "train": ("sovgen.cli.train:train", "Train, fine-tune and distil models."),
     "info": ("sovgen.cli.info:info", "Tell what this installation runs on."),
 }
 
@@ -55,7 +56,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     help="The library; else SOVGEN_LIBRARY, the config file, the platform's data folder.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option("-v", "--verbose", is_flag=True, help="Show what the libraries underneath say.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what was chosen and why.")
 @click.option(
     "--version",
     is_flag=True,

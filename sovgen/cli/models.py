@@ -56,9 +56,9 @@ def list_models(form: str | None) -> None:
 @as_json
 def info(model: str, form: str | None) -> None:
     """Describe a model without loading it."""
-    from sovgen.models.describe import describe
+    from sovgen.models.description import describe_model
 
-    known = fields(describe(model))
+    known = fields(describe_model(model))
     if form == "json":
         print_json(known)
     else:
@@ -72,9 +72,9 @@ def verify(model: str | None) -> None:
 
     The bundled model when none is named. Exits 1 when a byte has changed.
     """
-    from sovgen.models.describe import verify as check
+    from sovgen.models.description import verify_model
 
-    check(model)
+    verify_model(model)
     notice("Clean.")
 
 

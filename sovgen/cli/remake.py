@@ -18,22 +18,25 @@ SLIGHT, SHARE = 1, 0.001
 
 @click.command(epilog="Example: sovgen remake mfrg2zdf")
 @click.argument("prefix", metavar="ID")
+@click.option("--model", metavar="NAME|DIR|FILE", help="Where its model is, if it has no name.")
 @click.pass_obj
-def remake(session: Session, prefix: str) -> None:
+def remake(session: Session, prefix: str, model: str | None) -> None:
     """Draw a picture again and compare.
 
-    The picture is drawn from its own recipe, by weights whose checksums are read again. Exits 0
-    when it comes out the same, 1 otherwise.
+    The picture is drawn from its own recipe, by weights whose checksums are read again. Nothing
+    is kept. Exits 0 when it comes out the same, 1 otherwise.
     """
     from index.record import pixel_id, read_picture
+    from sovgen.models.description import verify_model
     from sovgen.studio import Studio
 
     library = session.open()
     entry = library.get(prefix)
-    studio = Studio(library, entry.model, device=entry.device, dtype=entry.dtype)
+    source = model or entry.model
+    if verify_model(source) != entry.model_hash:
+        notice(f"The weights of {source} are not those that drew it.")
+    studio = Studio(library, source, device=entry.device, dtype=entry.dtype)
     again = studio.remake(entry.id)
-    if again.model_hash != entry.model_hash:
-        notice(f"The weights of {entry.model} have changed since.")
     if pixel_id(again.image) == entry.id:
         click.echo("The same picture, to the last pixel.")
     else:

@@ -5,7 +5,7 @@ It finds the settings and opens the library; it knows no command.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from index import Library
+    from index import Failure, Library
     from sovgen.settings import Settings
-
-QUIET = {
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DIFFUSERS_VERBOSITY": "error",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -63,6 +57,11 @@ class Session:
 
         return Library.create(root, load_encoder(encoder) if encoder else None)
 
+    def say(self, text: str) -> None:
+        """A line that only --verbose shows."""
+        if self.verbose:
+            notice(text)
+
     def quieten(self) -> None:
         """Unless --verbose was given, keep the libraries underneath off stderr."""
         import logging
@@ -71,7 +70,6 @@ class Session:
         if self.verbose:
             logging.basicConfig(level=logging.INFO)
             return
-        os.environ.update(QUIET)
         warnings.simplefilter("ignore")
         logging.getLogger().addHandler(logging.NullHandler())
 
@@ -79,3 +77,9 @@ class Session:
 def notice(text: str) -> None:
     """One line on stderr that a person should see."""
     click.echo(text, err=True)
+
+
+def notice_failures(failures: Iterable[Failure]) -> None:
+    """One line for each file that could not be read, with the reason."""
+    for failure in failures:
+        notice(f"{click.format_filename(failure.path)}: {failure.reason}")

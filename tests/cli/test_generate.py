@@ -53,6 +53,14 @@ def test_without_a_seed_one_is_drawn_and_printed(cli: Cli, library: Path) -> Non
     assert os.path.isfile(path)
 
 
+def test_verbose_says_what_was_chosen_and_why(cli: Cli, library: Path) -> None:
+    words = ("-v", "generate", "a sock", "--device", "cpu", *TWO_STEPS, "--json")
+    done = cli(library, *words)
+    assert len(made(done)) == 1
+    assert "sovgen-mini on cpu." in done.stderr
+    assert re.search(r"^(bfloat16|float32): \w+", done.stderr, re.MULTILINE)
+
+
 def test_first_picture_makes_the_library_and_says_so_once(cli: Cli, tmp_path: Path) -> None:
     root = tmp_path / "new"
     done = cli(root, "generate", "a hat", *TWO_STEPS, "--json")
