@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from index.library import Library
     from index.making import Making
     from index.query import Query
+    from index.reembed import Reembedded
+    from index.trash import Trashed
     from index.verify import Difference
 
 _HOMES = {
@@ -70,11 +72,13 @@ _HOMES = {
     "NoSuchPicture": "errors",
     "NoSuchSet": "errors",
     "Query": "query",
+    "Reembedded": "reembed",
     "SetExists": "errors",
+    "Trashed": "trash",
     "UnreadableImage": "errors",
 }
 
-__all__ = [  # noqa: RUF100
+__all__ = [
     "AddReport",
     "AmbiguousId",
     "Answer",
@@ -102,7 +106,9 @@ __all__ = [  # noqa: RUF100
     "NoSuchPicture",
     "NoSuchSet",
     "Query",
+    "Reembedded",
     "SetExists",
+    "Trashed",
     "UnreadableImage",
 ]
 

@@ -8,36 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from index import catalogue, placing
+from index import placing
 from index.atomic import disk_refusals
+from index.decoding import decoded
+from index.entry import Entry
 from index.errors import UnreadableImage
 from index.intake import Incoming, Taken, take_in
-from index.record import Record, candidates, read_picture
+from index.record import Record, candidates
+from index.refresh import refresh
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from index.decoding import Read
     from index.encoder import Encoder
-    from index.entry import Entry
     from index.store import Store
 
 Mode = Literal["copy", "move", "in-place"]
 OnProgress = Callable[[int, int], None]
-Read = tuple[Record, "Image.Image"]
 
 # A batch closes at either bound, so that a few large photographs cannot fill the memory.
 BATCH = 32
 BATCH_PIXELS = 64_000_000
-_AHEAD = 8
-_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def add(
     on_progress: called with how many files are done and how many there are
     """
     files = [p for p in candidates(paths) if not _is_housekeeping(p, store.root)]
-    failed, numbers, known, done = list[Failure](), list[int](), 0, 0
+    failed, added, known, done = list[Failure](), list[Entry](), 0, 0
     for batch, failures in _batches(files):
         failed += failures
         incoming = [_incoming(record, image, mode) for record, image in batch]
@@ -79,12 +77,12 @@ def add(
             _remove_moved(store.root, taken)
         failed += refused
         known += sum(t.known for _, t in taken)
-        numbers += [t.number for _, t in taken if not t.known]
+        added += [t.entry for _, t in taken if not t.known]
         done += len(batch) + len(failures)
         if on_progress is not None:
             on_progress(done, len(files))
-    with store.reading() as connection:
-        return AddReport(catalogue.entries(connection, store.root, numbers), known, failed)
+    refresh(store)
+    return AddReport(added, known, failed)
 
 
 def _is_housekeeping(path: Path, root: Path) -> bool:
@@ -97,8 +95,10 @@ def _is_housekeeping(path: Path, root: Path) -> bool:
 
 def _batches(files: Sequence[Path]) -> Iterator[tuple[list[Read], list[Failure]]]:
     """Decoded files, and those that cannot be decoded, a batch at a time; decoding runs ahead."""
-    batch, failures, pixels = list[Read](), list[Failure](), 0
-    for path, read in _decoded(files):
+    batch: list[Read] = []
+    failures: list[Failure] = []
+    pixels = 0
+    for path, read in decoded(files):
         if isinstance(read, str):
             failures.append(Failure(path, read))
         else:
@@ -109,30 +109,6 @@ def _batches(files: Sequence[Path]) -> Iterator[tuple[list[Read], list[Failure]]
             batch, failures, pixels = [], [], 0
     if batch or failures:
         yield batch, failures
-
-
-def _decoded(files: Sequence[Path]) -> Iterator[tuple[Path, Read | str]]:
-    """Each file with its record and image, or with the reason why there is none; in order."""
-    waiting: deque[tuple[Path, Future[Read | str]]] = deque()
-    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode")
-    try:
-        for path in files:
-            waiting.append((path, threads.submit(_read, path)))
-            if len(waiting) > _AHEAD:
-                first, job = waiting.popleft()
-                yield first, job.result()
-        while waiting:
-            first, job = waiting.popleft()
-            yield first, job.result()
-    finally:
-        threads.shutdown(cancel_futures=True)
-
-
-def _read(path: Path) -> Read | str:
-    try:
-        return read_picture(path)
-    except UnreadableImage as error:
-        return error.reason
 
 
 def _incoming(record: Record, image: Image.Image, mode: Mode) -> Incoming:

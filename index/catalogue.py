@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import vectors
-from index.addition import Addition, File
+from index import vectors, view
+from index.addition import Addition, File, Look
 from index.entry import COLUMNS, PLACE, Entry, entry_of, zoned
 from index.errors import AmbiguousId, NoSuchPicture
 from index.making import Making
@@ -37,7 +37,7 @@ _INSERT_MAKINGS = (
     "made, made_offset, extra) SELECT unnest($1::BIGINT[]), true, "
     + ", ".join(f"unnest(${n}::{kind}[])" for n, kind in enumerate(_TYPES, 2))
 )
-_ENTRY = f"SELECT {', '.join(COLUMNS + PLACE)} FROM library WHERE seq IN ?"  # noqa: S608 - constants
+_ENTRY = f"SELECT {', '.join(COLUMNS + PLACE)} FROM ({view.select('picture IN $1')})"  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ def insert(
             numbers[addition.id] = _next_number(connection) + len(fresh)
             fresh[numbers[addition.id]] = addition
     _insert_pictures(connection, fresh)
-    _insert_looks(connection, fresh, fingerprint)
+    looks = {number: a.look for number, a in fresh.items() if a.look is not None}
+    insert_looks(connection, looks, fingerprint)
+    _insert_tags(connection, looks)
     _insert_files(connection, [(n, a.file) for n, a in fresh.items() if a.file])
     _insert_makings(connection, [(n, a.making) for n, a in fresh.items() if a.making is not None])
     for addition in further:
@@ -155,10 +157,10 @@ def _insert_pictures(connection: duckdb.DuckDBPyConnection, fresh: Mapping[int, 
     )
 
 
-def _insert_looks(
-    connection: duckdb.DuckDBPyConnection, fresh: Mapping[int, Addition], fingerprint: str
+def insert_looks(
+    connection: duckdb.DuckDBPyConnection, looks: Mapping[int, Look], fingerprint: str
 ) -> None:
-    looks = {number: a.look for number, a in fresh.items() if a.look is not None}
+    """Write vectors, adherence and kinds by the pictures' numbers; tags are left to the caller."""
     vectors.insert(connection, fingerprint, {n: look.vector for n, look in looks.items()})
     fill(
         connection,
@@ -169,6 +171,9 @@ def _insert_looks(
             for number, look in looks.items()
         ],
     )
+
+
+def _insert_tags(connection: duckdb.DuckDBPyConnection, looks: Mapping[int, Look]) -> None:
     fill(
         connection,
         "INSERT INTO tags SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[]), 'clip', "

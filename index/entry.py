@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-# What an Entry is read from: columns of the view `library`, and what only the path needs.
-COLUMNS = (
-    "id seq path prompt negative model model_hash sampler steps guidance seed width height media "
-    "frames bytes kind rating note adherence device dtype duration producer encoder_match safety "
-    "added made tags sets colours hidden file_sha256"
-).split()
+from index import view
+
+# What an Entry is read from: the documented columns, and what its path and times need.
+COLUMNS = [*view.COLUMNS, "hidden", "file_sha256"]
 PLACE = "raw_path inside added_offset made_offset".split()
 
 

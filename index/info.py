@@ -51,7 +51,7 @@ def describe(store: Store) -> Info:
             source=active.source,
             width=active.width,
             vectors=_count(connection, vectors.table(active.fingerprint)),
-            index=vectors.describe(connection, store.root, active.fingerprint),
+            index=vectors.describe(connection, store.root, active),
             bytes=_weight(store.root),
             schema=migrations.schema(connection),
         )

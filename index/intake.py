@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from index.colours import Colour
     from index.encoder import Encoder
+    from index.entry import Entry
     from index.store import Store
 
 _THREADS = 4
@@ -54,9 +55,9 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Taken:
-    """The number that a picture has now, and whether the library showed it before."""
+    """A picture as it stands in the library now, and whether the library showed it before."""
 
-    number: int
+    entry: Entry
     known: bool
 
 
@@ -105,11 +106,15 @@ def _commit(store: Store, encoder: Encoder, additions: Sequence[Addition]) -> li
         buried = [h.number for h in held.values() if h.deleted]
         trash.restore_rows(connection, buried)
         numbers = catalogue.insert(connection, additions, encoder.fingerprint)
+        entries = catalogue.entries(connection, store.root, numbers)
     if buried:
         trash.settle(store)
     shown = {h.number for h in held.values() if not h.deleted}
     firsts = {number: place for place, number in reversed(list(enumerate(numbers)))}
-    return [Taken(n, n in shown or firsts[n] != place) for place, n in enumerate(numbers)]
+    return [
+        Taken(entry, entry.seq in shown or firsts[entry.seq] != place)
+        for place, entry in enumerate(entries)
+    ]
 
 
 def _looks(encoder: Encoder, fresh: Sequence[Incoming]) -> dict[str, Look]:

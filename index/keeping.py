@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, placing
+from index import placing
 from index.intake import Incoming, take_in
 from index.making import Making
 from index.record import Record, pixel_id
+from index.refresh import refresh
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from index.encoder import Encoder
     from index.entry import Entry
     from index.store import Store
+
+
+# After so many pictures, see whether the snapshot is behind; seeing costs one more read.
+LOOK_EVERY = 500
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,11 @@ def keep(store: Store, encoder: Encoder, pictures: Sequence[New]) -> list[Entry]
     """
     if not pictures:
         return []
-    taken = take_in(store, encoder, [_incoming(picture) for picture in pictures])
-    with store.reading() as connection:
-        return catalogue.entries(connection, store.root, [t.number for t in taken])
+    entries = [t.entry for t in take_in(store, encoder, [_incoming(p) for p in pictures])]
+    numbers = [entry.seq for entry in entries]
+    if (min(numbers) - 1) // LOOK_EVERY != max(numbers) // LOOK_EVERY:
+        refresh(store)
+    return entries
 
 
 def _incoming(picture: New) -> Incoming:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, registered, selection, trash
+from index import catalogue, migrations, registered, selection, trash
 from index.errors import LibraryExists
 from index.placing import make_folders
 from index.store import Store
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from index.keeping import New
     from index.making import Making
     from index.query import Query
+    from index.reembed import Reembedded
+    from index.trash import Trashed
     from index.verify import Difference
 
 FOLDERS = ("pictures", "vectors", "thumbs", "trash", "locks")
@@ -70,9 +72,11 @@ class Library:
         Raises NoLibrary, LibraryNewer, LibraryBusy or LibraryDamaged.
         """
         library = cls(_absolute(root), encoder)
-        library.store.upgrade()
         with library.store.reading() as connection:
-            is_settled = trash.is_settled(connection)
+            is_current = migrations.is_current(connection)
+            is_settled = is_current and trash.is_settled(connection)
+        if not is_current:
+            library.store.upgrade()
         if not is_settled:
             trash.settle(library.store)
         return library
@@ -139,7 +143,19 @@ class Library:
 
     def delete(self, ids: Iterable[str]) -> int:
         """Move pictures to the trash, all or none; returns how many."""
-        return trash.delete(self.store, tuple(ids))
+        return trash.delete(self.store, ids)
+
+    def trashed(self) -> Sequence[Trashed]:
+        """What is in the trash, the newest deletion first."""
+        return trash.listed(self.store)
+
+    def restore(self, ids: Iterable[str]) -> int:
+        """Bring pictures back from the trash with all that was said of them; returns how many."""
+        return trash.restore(self.store, ids)
+
+    def empty_trash(self) -> int:
+        """Remove what is in the trash for good; returns how many pictures."""
+        return trash.empty(self.store)
 
     def info(self) -> Info:
         """What the library holds, in numbers."""
@@ -152,6 +168,14 @@ class Library:
         from index.verify import verify
 
         return verify(self.store)
+
+    def reembed(self, encoder: Encoder, on_progress: OnProgress | None = None) -> Reembedded:
+        """Go over to another encoder; see `index.reembed.reembed`."""
+        from index.reembed import reembed
+
+        done = reembed(self.store, encoder, on_progress)
+        self._encoder = encoder
+        return done
 
 
 def _absolute(root: Path | str) -> Path:

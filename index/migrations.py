@@ -6,8 +6,7 @@ offset beside them. There are no secondary indexes and no keys on the large tabl
 writer at a time, which looks before it inserts; an index would cost more on every open than it
 saves, and DuckDB's replay of a log has stumbled over them.
 
-The view `library`, one row per picture that is not deleted, is what predicates speak about; it is
-laid anew after every migration. The tables of vectors belong to `index.vectors`.
+The tables of vectors belong to `index.vectors`, the view over all of this to `index.view`.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from index.errors import LibraryNewer
+from index.view import DIGEST, VIEW
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,6 +45,8 @@ CREATE TABLE colours (
     hex VARCHAR NOT NULL, share DOUBLE NOT NULL);
 CREATE TABLE tags (
     picture BIGINT NOT NULL, tag VARCHAR NOT NULL, source VARCHAR NOT NULL, score DOUBLE);
+CREATE TABLE tags_waiting (
+    picture BIGINT NOT NULL, fingerprint VARCHAR NOT NULL, tag VARCHAR NOT NULL, score DOUBLE);
 CREATE TABLE curation (picture BIGINT NOT NULL, rating TINYINT, note VARCHAR);
 CREATE TABLE sets (
     name VARCHAR PRIMARY KEY, hidden BOOLEAN NOT NULL, created TIMESTAMP NOT NULL);
@@ -58,33 +60,6 @@ CREATE TABLE unsettled (seq BIGINT NOT NULL, id VARCHAR NOT NULL);
 
 MIGRATIONS: tuple[str, ...] = (M001,)
 
-# Local wall time, as on the person's clock when it happened: what folders and dates are named by.
-VIEW = """
-CREATE OR REPLACE VIEW library AS SELECT
-    p.id, p.seq, f.path, m.prompt, m.negative, m.model, m.model_hash, m.sampler, m.steps,
-    m.guidance, m.seed, p.width, p.height, p.media, p.frames, f.bytes, l.kind, c.rating, c.note,
-    l.adherence, m.device, m.dtype, m.duration, m.producer, m.encoder_match, m.safety,
-    p.added + to_minutes(p.added_offset) AS added,
-    m.made + to_minutes(m.made_offset) AS made,
-    coalesce(t.tags, []::VARCHAR[]) AS tags, coalesce(s.sets, []::VARCHAR[]) AS sets,
-    coalesce(k.colours, []::VARCHAR[]) AS colours,
-    coalesce(s.hidden, false) AS hidden,
-    f.raw_path, f.inside, f.file_sha256, p.added_offset, m.made_offset
-FROM pictures p
-LEFT JOIN files f ON f.picture = p.seq AND f.main
-LEFT JOIN makings m ON m.picture = p.seq AND m.newest
-LEFT JOIN curation c ON c.picture = p.seq
-LEFT JOIN looks l ON l.picture = p.seq
-    AND l.fingerprint = (SELECT fingerprint FROM encoders WHERE active)
-LEFT JOIN (SELECT picture, list(DISTINCT tag ORDER BY tag) AS tags
-           FROM tags GROUP BY picture) t ON t.picture = p.seq
-LEFT JOIN (SELECT picture, list(name ORDER BY rank) AS colours
-           FROM colours GROUP BY picture) k ON k.picture = p.seq
-LEFT JOIN (SELECT picture, list(set_name ORDER BY set_name) AS sets, bool_or(hidden) AS hidden
-           FROM set_members JOIN sets ON name = set_name GROUP BY picture) s ON s.picture = p.seq
-WHERE p.seq NOT IN (SELECT seq FROM deleted)
-"""
-
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     """Take the steps that are missing, inside the caller's transaction."""
@@ -92,18 +67,18 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     for step in MIGRATIONS[schema(connection) :]:
         connection.execute(step)
     connection.execute(VIEW)
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", [str(len(MIGRATIONS))])
+    for key, value in (("schema", str(len(MIGRATIONS))), ("view", DIGEST)):
+        connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, value])
 
 
 def schema(connection: duckdb.DuckDBPyConnection) -> int:
     """How many steps the catalogue has taken; 0 for an empty one."""
-    row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    return int(row[0]) if row else 0
+    return int(_meta(connection, "schema") or 0)
 
 
 def is_current(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether there is nothing to migrate."""
-    return schema(connection) == len(MIGRATIONS)
+    return schema(connection) == len(MIGRATIONS) and _meta(connection, "view") == DIGEST
 
 
 def refuse_newer(connection: duckdb.DuckDBPyConnection) -> None:
@@ -113,3 +88,8 @@ def refuse_newer(connection: duckdb.DuckDBPyConnection) -> None:
             f"The library has schema {schema(connection)}; this version knows {len(MIGRATIONS)}.",
             "Update sovgen; the library was not touched.",
         )
+
+
+def _meta(connection: duckdb.DuckDBPyConnection, key: str) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
+    return str(row[0]) if row else None

@@ -12,15 +12,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from index.errors import BadQuery
+from index.view import COLUMNS
 
 if TYPE_CHECKING:
     import duckdb
 
-COLUMNS = (
-    "id seq path prompt negative model model_hash sampler steps guidance seed width height media "
-    "frames bytes kind rating note adherence device dtype duration producer encoder_match safety "
-    "added made tags sets colours"
-).split()
 LONGEST = 20_000
 _REFUSED = {
     "SUBQUERY": "a subquery",

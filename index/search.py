@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, registered, selection, vectors
+from index import catalogue, refresh, registered, selection, vectors
 from index.answer import Answer, Hit
 from index.errors import NoSuchPicture
 from index.query import Query, Term, direction, terms_of
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from index.encoder import Encoder
+    from index.registered import Registered
     from index.store import Store
 
     Row = NDArray[np.float32]
@@ -40,27 +41,41 @@ def search(store: Store, query: Query, encoder: Callable[[], Encoder]) -> Answer
         active = registered.active(connection)
         if encoded:
             registered.require(active, encoder())
-        fingerprint = active.fingerprint
-        rows = np.stack(
-            [
-                encoded[n] if n in encoded else _stored(connection, fingerprint, term)
-                for n, term in enumerate(terms)
-            ]
-        )
-        aim = direction(terms, rows)
+        rows = _rows(connection, active, terms, encoded)
         passing = selection.allowed(connection, query)
-        near = vectors.nearest(connection, fingerprint, aim, query.k, passing)
+        aim = direction(terms, rows)
+        near = vectors.nearest(connection, store.root, active, aim, query.k, passing)
         words = _words_alone(terms, rows)
         floor = ANY if words is None else _floor(encoder(), words)
-        fits = np.full(len(near.numbers), 1.0) if words is None else near.rows @ words
-        shown = fits >= (ANY if query.everything else floor)
-        entries = catalogue.entries(connection, store.root, near.numbers[shown].tolist())
-    parts = near.rows[shown] @ rows.T
+        fits = np.ones(len(near.rows)) if words is None else near.rows @ words
+        shown = near if query.everything else near.cut(fits >= floor)
+        entries = catalogue.entries(connection, store.root, shown.numbers.tolist())
+        is_due = refresh.is_due(connection, store, active)
+    if is_due:
+        refresh.refresh(store)
+    parts = shown.rows @ rows.T
     hits = [
         Hit(entry, float(score), _parts(terms, part))
-        for entry, score, part in zip(entries, near.scores[shown], parts, strict=True)
+        for entry, score, part in zip(entries, shown.scores, parts, strict=True)
     ]
     return Answer(hits, floor, matched=bool((fits >= floor).any()))
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection,
+    active: Registered,
+    terms: Sequence[Term],
+    encoded: Mapping[int, Row],
+) -> Row:
+    """The unit vectors (n, width) of all terms."""
+    import numpy as np
+
+    return np.stack(
+        [
+            encoded[n] if n in encoded else _stored(connection, active.fingerprint, term)
+            for n, term in enumerate(terms)
+        ]
+    )
 
 
 def _encoded(terms: Sequence[Term], encoder: Callable[[], Encoder]) -> dict[int, Row]:

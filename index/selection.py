@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from index import predicate
-from index.curate import normal_tag
+from index.curate import normal_name, normal_tag
 from index.errors import NoSuchSet
 from index.query import Query
 
@@ -47,7 +47,8 @@ def _filters(query: Query) -> bool:
 
 def _any_withheld(connection: duckdb.DuckDBPyConnection) -> bool:
     row = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM deleted) OR EXISTS (SELECT 1 FROM sets WHERE hidden)"
+        "SELECT EXISTS (SELECT 1 FROM deleted WHERE NOT emptied) "
+        "OR EXISTS (SELECT 1 FROM sets WHERE hidden)"
     ).fetchone()
     return bool(row and row[0])
 
@@ -101,7 +102,8 @@ def _membership(
 ) -> str:
     if query.set is None:
         return "NOT hidden"
-    if not connection.execute("SELECT 1 FROM sets WHERE name = ?", [query.set]).fetchall():
-        raise NoSuchSet(f"There is no set {query.set!r}.", "See them: sovgen set list")
-    values["name"] = query.set
+    name = normal_name(query.set)
+    if not connection.execute("SELECT 1 FROM sets WHERE name = ?", [name]).fetchall():
+        raise NoSuchSet(f"There is no set {name!r}.", "See them: sovgen set list")
+    values["name"] = name
     return "seq IN (SELECT picture FROM set_members WHERE set_name = $name)"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,8 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": False,
     "threads": 2,
 }
+# For a copy in memory: it opens the catalogue's file itself, and never spills into another one.
+BESIDE = CONFIG | {"enable_external_access": True, "temp_directory": ""}
 _RETRY_S = 0.01
 _NO_TICKETS = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
 
@@ -81,6 +83,29 @@ class Store:
             connection.execute("COMMIT")
             faults.reach("committed")
 
+    @contextmanager
+    def beside(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to an empty database `memory`, with the catalogue beside it to copy from.
+
+        Unqualified names are the catalogue's within; afterwards it is let go, and the connection
+        is the caller's to close. Raises as `reading` does.
+        """
+        import duckdb
+
+        self._require()
+        with self._turn("r"), self.translated(), ExitStack() as undo:
+            connection = undo.enter_context(duckdb.connect(":memory:", config=BESIDE))
+            place = str(self.path).replace("'", "''")
+            self._patiently(
+                lambda: connection.execute(f"ATTACH '{place}' AS catalogue (READ_ONLY)")
+            )
+            connection.execute("USE catalogue")
+            migrations.refuse_newer(connection)
+            yield connection
+            connection.execute("USE memory")
+            connection.execute("DETACH catalogue")
+            undo.pop_all()
+
     def create(self) -> None:
         """Lay an empty catalogue with the newest schema."""
         with self._turn("w"), self.translated(), self._opened(read_only=False) as connection:
@@ -90,13 +115,11 @@ class Store:
         self.path.chmod(0o600)
 
     def upgrade(self) -> None:
-        """Bring an older schema up to date; does nothing to a current one."""
-        with self.reading() as connection:
-            if migrations.is_current(connection):
-                return
+        """Bring the schema up to date; does nothing to a current one."""
         with self.writing() as connection:
-            migrations.migrate(connection)
-            faults.reach("migrating")
+            if not migrations.is_current(connection):
+                migrations.migrate(connection)
+                faults.reach("migrating")
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -145,13 +168,22 @@ class Store:
             )
 
     def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        return self._patiently(
+            lambda: duckdb.connect(self.path, read_only=read_only, config=CONFIG)
+        )
+
+    def _patiently(
+        self, attempt: Callable[[], duckdb.DuckDBPyConnection]
+    ) -> duckdb.DuckDBPyConnection:
         """Retry while a program without a ticket, such as DuckDB's own shell, holds the file."""
         import duckdb
 
         deadline = time.monotonic() + self._wait_s
         while True:
             try:
-                return duckdb.connect(self.path, read_only=read_only, config=CONFIG)
+                return attempt()
             except duckdb.IOException as error:
                 if not _is_locked(error) or time.monotonic() > deadline:
                     raise

@@ -2,40 +2,78 @@
 
 Deleting writes a tombstone and nothing else: the view no longer shows the picture, yet all that
 people said of it stays, so it can come back whole. The transaction is the truth; files follow it
-(`settle`), and a crash in between is made good by the next command that settles.
+(`settle`), and a crash in between is made good by whoever opens the library next.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, faults, placing
-from index.entry import absolute
+from index import catalogue, faults, placing, vectors
+from index.atomic import disk_refusals
+from index.errors import NoSuchPicture
+from index.places import Place, grave, places
+from index.thumbnails import thumbnail_path
 
 if TYPE_CHECKING:
     import duckdb
 
     from index.store import Store
 
+# The tables whose rows belong to a picture, by their column `picture`.
+OF_PICTURE = "files makings looks colours tags curation set_members tags_waiting".split()
 
-def delete(store: Store, prefixes: Sequence[str]) -> int:
+
+@dataclass(frozen=True)
+class Trashed:
+    """A deleted picture that can still be restored; deleted: with its zone."""
+
+    id: str
+    deleted: datetime
+    prompt: str | None
+
+
+def delete(store: Store, prefixes: Iterable[str]) -> int:
     """Move pictures to the trash; files that stand outside the library stay where they are.
 
     Returns how many. Raises NoSuchPicture or AmbiguousId, and then deletes none.
     """
     with store.writing() as connection:
         numbers = sorted({catalogue.resolve(connection, prefix) for prefix in prefixes})
-        now = datetime.now(UTC).replace(tzinfo=None)
         connection.execute(
             "INSERT INTO deleted SELECT seq, id, ?, false FROM pictures WHERE seq IN ?",
-            [now, numbers],
+            [datetime.now(UTC).replace(tzinfo=None), numbers],
         )
         _unsettle(connection, numbers)
+    settle(store)
+    return len(numbers)
+
+
+def listed(store: Store) -> list[Trashed]:
+    """What can be restored, the newest deletion first."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT d.id, d.deleted, m.prompt FROM deleted d "
+            "LEFT JOIN makings m ON m.picture = d.seq AND m.newest "
+            "WHERE NOT emptied ORDER BY d.deleted DESC, d.seq DESC"
+        ).fetchall()
+    return [Trashed(id, moment.replace(tzinfo=UTC), prompt) for id, moment, prompt in rows]
+
+
+def restore(store: Store, prefixes: Iterable[str]) -> int:
+    """Bring pictures back, files and all that was said of them; returns how many.
+
+    Raises NoSuchPicture when the trash holds none whose id begins so, and then restores none.
+    """
+    with store.writing() as connection:
+        numbers = {n for prefix in prefixes for n in _buried(connection, prefix)}
+        restore_rows(connection, sorted(numbers))
     settle(store)
     return len(numbers)
 
@@ -47,18 +85,36 @@ def restore_rows(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) 
         _unsettle(connection, numbers)
 
 
-def settle(store: Store) -> None:
-    """Bring files to where the committed rows say they are: in the trash, or out of it."""
+def empty(store: Store) -> int:
+    """Remove what is in the trash for good; returns how many pictures.
+
+    The numbers stay marked as used, so that no later picture is mistaken for one of these.
+    """
     with store.writing() as connection:
+        rows = connection.execute("SELECT seq FROM deleted WHERE NOT emptied").fetchall()
+        numbers = [number for (number,) in rows]
+        _unsettle(connection, numbers)
+        for table in (*OF_PICTURE, *vectors.tables(connection)):
+            connection.execute(f"DELETE FROM {table} WHERE picture IN ?", [numbers])  # noqa: S608
+        connection.execute("DELETE FROM pictures WHERE seq IN ?", [numbers])
+        connection.execute("UPDATE deleted SET emptied = true")
+    settle(store)
+    return len(numbers)
+
+
+def settle(store: Store) -> None:
+    """Bring files to where the committed rows say they are: in the trash, out of it, or gone."""
+    with store.writing() as connection, disk_refusals(store.root):
         rows = connection.execute(
-            "SELECT DISTINCT u.seq, u.id, d.seq IS NOT NULL, coalesce(d.emptied, false) "
+            "SELECT DISTINCT u.seq, u.id, coalesce(d.emptied, false) "
             "FROM unsettled u LEFT JOIN deleted d ON d.seq = u.seq"
         ).fetchall()
-        for number, id, is_deleted, is_emptied in rows:
-            if is_emptied:
+        for place in places(connection, store.root, [number for number, _, _ in rows]):
+            _carry(store, place)
+        for _, id, emptied in rows:
+            if emptied:
                 shutil.rmtree(store.root / "trash" / id, ignore_errors=True)
-            else:
-                _carry(store.root, id, _places(connection, number), to_trash=is_deleted)
+                thumbnail_path(id, store.root).unlink(missing_ok=True)
         connection.execute("DELETE FROM unsettled")
 
 
@@ -67,31 +123,38 @@ def is_settled(connection: duckdb.DuckDBPyConnection) -> bool:
     return not connection.execute("SELECT 1 FROM unsettled LIMIT 1").fetchall()
 
 
-def trash_path(root: Path, id: str, path: Path) -> Path:
-    """Where a file of a deleted picture lies: `trash/<id>/<its path in the library>`."""
-    return root / "trash" / id / path.relative_to(root)
-
-
 def _unsettle(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> None:
     connection.execute(
         "INSERT INTO unsettled SELECT seq, id FROM pictures WHERE seq IN ?", [list(numbers)]
     )
 
 
-def _places(connection: duckdb.DuckDBPyConnection, number: int) -> list[tuple[str, bytes | None]]:
-    return connection.execute(
-        "SELECT path, raw_path FROM files WHERE picture = ? AND inside", [number]
+def _buried(connection: duckdb.DuckDBPyConnection, prefix: str) -> list[int]:
+    rows = connection.execute(
+        "SELECT seq FROM deleted WHERE NOT emptied AND starts_with(id, ?)", [prefix.lower()]
     ).fetchall()
+    if not rows or len(prefix) < catalogue.SHORTEST_PREFIX:
+        raise NoSuchPicture(
+            f"The trash holds no picture whose id begins with {prefix!r}.",
+            f"Give at least {catalogue.SHORTEST_PREFIX} characters of its id.",
+        )
+    return [number for (number,) in rows]
 
 
-def _carry(
-    root: Path, id: str, places: Sequence[tuple[str, bytes | None]], *, to_trash: bool
-) -> None:
-    for name, raw in places:
-        home = absolute(root, name, raw, inside=True)
-        grave = trash_path(root, id, home)
-        source, target = (home, grave) if to_trash else (grave, home)
-        if source.exists():
-            faults.reach("carrying")
-            placing.make_folders(target.parent)
-            os.replace(source, target)
+def _carry(store: Store, place: Place) -> None:
+    """Move a file between its home and its grave; where it is there already, nothing happens."""
+    if not place.inside:
+        return
+    other = place.home if place.deleted else grave(store.root, place.id, place.home)
+    if other.exists():
+        faults.reach("carrying")
+        placing.make_folders(place.path.parent)
+        os.replace(other, place.path)
+        _prune(other.parent, store.root)
+
+
+def _prune(folder: Path, root: Path) -> None:
+    """Remove folders that a move left empty, but none of the library's own."""
+    while folder.parent not in (root, root.parent) and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

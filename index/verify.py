@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from index import registered, vectors
-from index.entry import absolute
+from index import registered, snapshot, vectors
+from index.places import Place, places
+from index.trash import OF_PICTURE
 
 if TYPE_CHECKING:
     import duckdb
 
     from index.store import Store
 
-Kind = Literal["missing", "changed", "orphan", "partial", "no-vector", "no-file", "snapshot"]
+Kind = Literal[
+    "missing", "changed", "orphan", "partial", "no-vector", "no-file", "stray", "twice", "snapshot"
+]
 
 
 @dataclass(frozen=True)
@@ -38,26 +41,12 @@ class Difference:
 def verify(store: Store) -> list[Difference]:
     """Every difference there is; an empty list means that the library is whole."""
     with store.reading() as connection:
-        files = _recorded(connection, store.root)
-        found = [*_pictures(connection)]
-    found += [d for path, (id, sha256) in files.items() for d in _file(path, id, sha256)]
-    found += _strangers(store.root, set(files))
+        files = places(connection, store.root)
+        found = [*_pictures(connection), *_rows(connection), *_snapshot(connection, store.root)]
+    for place in files:
+        found += _file(place)
+    found += _strangers(store.root, {place.path for place in files})
     return found
-
-
-def _recorded(connection: duckdb.DuckDBPyConnection, root: Path) -> dict[Path, tuple[str, str]]:
-    rows = connection.execute(
-        "SELECT f.path, f.raw_path, f.inside, p.id, f.file_sha256, d.seq IS NOT NULL "
-        "FROM files f JOIN pictures p ON p.seq = f.picture "
-        "LEFT JOIN deleted d ON d.seq = p.seq ORDER BY f.path"
-    ).fetchall()
-    places: dict[Path, tuple[str, str]] = {}
-    for path, raw, inside, id, sha256, deleted in rows:
-        place = absolute(root, path, raw, inside)
-        if deleted and inside:
-            place = root / "trash" / id / place.relative_to(root)
-        places[place] = (id, sha256)
-    return places
 
 
 def _pictures(connection: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
@@ -72,15 +61,37 @@ def _pictures(connection: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
         yield Difference("no-file", id, "has no file on record")
 
 
-def _file(path: Path, id: str, sha256: str) -> Iterator[Difference]:
+def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
+    """Rows of pictures that are not there, and pictures that are there twice."""
+    for table in (*OF_PICTURE, *vectors.tables(connection)):
+        for (number,) in connection.execute(
+            f"SELECT DISTINCT picture FROM {table} "  # noqa: S608
+            "WHERE picture NOT IN (SELECT seq FROM pictures) ORDER BY picture"
+        ).fetchall():
+            yield Difference("stray", f"{table} {number}", "is a row of no picture")
+    for (id,) in connection.execute(
+        "SELECT id FROM pictures GROUP BY id HAVING count(*) > 1 OR count(DISTINCT seq) > 1"
+    ).fetchall():
+        yield Difference("twice", id, "is on record more than once")
+
+
+def _snapshot(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
+    """A snapshot that is there and may not be used; search does without it and rebuilds it."""
+    active = registered.active(connection)
+    pointer = snapshot.folder_of(root, active) / snapshot.POINTER
+    if pointer.exists() and vectors.sound(connection, root, active, fresh=True) is None:
+        yield Difference("snapshot", str(pointer), "is damaged or of other rows than these")
+
+
+def _file(place: Place) -> Iterator[Difference]:
     try:
-        with path.open("rb") as file:
+        with place.path.open("rb") as file:
             now = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        yield Difference("missing", id, f"its file {path} cannot be read: {error.strerror}")
+        yield Difference("missing", place.id, f"its file {place.path}: {error.strerror}")
         return
-    if now != sha256:
-        yield Difference("changed", id, f"its file {path} holds other bytes than recorded")
+    if now != place.file_sha256:
+        yield Difference("changed", place.id, f"its file {place.path} holds other bytes")
 
 
 def _strangers(root: Path, known: set[Path]) -> Iterator[Difference]:
