@@ -85,21 +85,14 @@ def calibrate(encoder: Encoder) -> Calibration:
     )
 
 
-def best_floor(
-    above: NDArray[np.floating],
-    below: NDArray[np.floating],
-    weights: NDArray[np.floating] | None = None,
-) -> float:
+def best_floor(above: NDArray[np.floating], below: NDArray[np.floating]) -> float:
     """The floor that judges most values rightly, midway in the gap that it falls into.
 
     above, below: values that should reach the floor, and that should not
-    weights: one per value of `above` followed by `below`; all count alike without
     """
     values = np.concatenate([above, below]).astype(np.float64)
-    weights = np.ones(len(values)) if weights is None else weights
-    signs = np.where(np.arange(len(values)) < len(above), -weights, weights)
     order = np.argsort(values, kind="stable")
-    right = weights[: len(above)].sum() + np.cumsum(signs[order])
+    right = len(above) + np.cumsum(np.where(order < len(above), -1, 1))
     best = int(np.argmax(right))
     upper = order[min(best + 1, len(values) - 1)]
     return float((values[order[best]] + values[upper]) / 2)

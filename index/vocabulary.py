@@ -11,10 +11,12 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from index.bundled import data_folder
 
 _FILES = ("tags.toml", "kinds.toml", "nonsense.toml")
+_QUERIES = "queries.toml"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Queries:
 def load_vocabulary() -> Vocabulary:
     """The bundled vocabulary."""
     tags, kinds, nonsense = (_read(name) for name in _FILES)
-    templates = tags.pop("templates")
+    templates = list(tags.pop("templates"))
     words: list[str] = []
     members = dict(_groups(tags, words))
     return Vocabulary(
@@ -71,7 +73,7 @@ def load_vocabulary() -> Vocabulary:
 def vocabulary_digest() -> str:
     """Hex sha256 of the files; reading them is far cheaper than parsing them."""
     digest = hashlib.sha256()
-    for name in _FILES:
+    for name in (*_FILES, _QUERIES):
         digest.update((data_folder() / "vocabulary" / name).read_bytes())
     return digest.hexdigest()
 
@@ -79,10 +81,10 @@ def vocabulary_digest() -> str:
 @cache
 def load_queries(part: str) -> Queries:
     """The judged queries; part: `fit` (floors are chosen on it) or `test` (only ever judged)."""
-    return Queries(**{name: tuple(texts) for name, texts in _read("queries.toml")[part].items()})
+    return Queries(**{name: tuple(texts) for name, texts in _read(_QUERIES)[part].items()})
 
 
-def _read(name: str) -> dict[str, dict]:  # type: ignore[type-arg]
+def _read(name: str) -> dict[str, Any]:
     return tomllib.loads((data_folder() / "vocabulary" / name).read_text(encoding="utf-8"))
 
 

@@ -94,7 +94,7 @@ def _means(encoder: Encoder, groups: Sequence[Sequence[str]]) -> Rows:
     rows = encoder.encode_texts([text for group in groups for text in group])
     ends = np.cumsum([len(group) for group in groups])[:-1]
     means = np.stack([part.mean(axis=0) for part in np.split(rows, ends)])
-    return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
 
 
 def _recall(path: Path, width: int) -> WordBank | None:
