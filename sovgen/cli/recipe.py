@@ -1,0 +1,56 @@
+"""The options that fix a picture's pixels, gathered into one Recipe before a command runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from sovgen.cli.options import size
+from sovgen.cli.session import Session
+
+OPTIONS = (
+    click.option("--negative", default="", metavar="TEXT", help="What the picture should not be."),
+    click.option("--steps", type=int, metavar="N", help="Denoising steps; else the model's own."),
+    click.option(
+        "--guidance",
+        type=float,
+        metavar="G",
+        help="How strictly to follow the prompt; 1 turns it off.",
+    ),
+    click.option("--size", callback=size, metavar="WxH", help="Pixels; else the model's own."),
+    click.option("--sampler", metavar="NAME", help="Such as 'euler a'; else the model's own."),
+    click.option("--model", metavar="NAME|DIR|FILE", help="A name, a diffusers folder or a file."),
+    click.option("--device", metavar="D", help="cpu, cuda, mps or xpu; chosen when not given."),
+    click.option(
+        "--dtype", metavar="T", help="float32, bfloat16 or float16; chosen when not given."
+    ),
+)
+FIELDS = ("negative", "steps", "guidance", "sampler", "model", "device", "dtype")
+# What the config file may give when the command line does not.
+CONFIGURED = ("model", "device", "dtype")
+
+
+def drawn_by(command: Callable[..., None]) -> Callable[..., None]:
+    """The command gets `template`: a Recipe whose prompt and seed are still to be set.
+
+    Raises BadRecipe before anything else happens.
+    """
+
+    @wraps(command)
+    def collecting(**given: Any) -> None:  # noqa: ANN401 - click's values
+        from sovgen.recipe import Recipe
+
+        session: Session = click.get_current_context().obj
+        width, height = given.pop("size")
+        values = {name: given.pop(name) for name in FIELDS}
+        for name in CONFIGURED:
+            values[name] = values[name] or getattr(session.settings, name)
+        template = Recipe(prompt="", width=width, height=height, **values)
+        command(template=template, **given)
+
+    for option in reversed(OPTIONS):
+        collecting = option(collecting)
+    return collecting
