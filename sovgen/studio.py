@@ -25,7 +25,8 @@ from sovgen.recipe import Recipe
 
 if TYPE_CHECKING:
     from index import Entry
-    from sovgen.generate.generator import OnNotice, OnStep
+    from sovgen.generate.generator import OnNotice
+    from sovgen.generate.sampling import OnStep
     from sovgen.models.load import Model
 
     Keep = Callable[[Sequence[Picture]], list["Made"]]
