@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sovgen.errors import BadRecipe
 from sovgen.recipe import MAX_SIDE, Recipe
-from sovgen.samplers import OWN, SAMPLERS, sampler_name
+from sovgen.samplers import sampler_name
 
 if TYPE_CHECKING:
     from sovgen.models.model import Model
@@ -21,7 +21,7 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
     """The recipe with every None replaced by the model's default, and model, device and dtype by
     what they really are.
 
-    Raises BadRecipe for a size off the model's grid, or for another model's own sampler.
+    Raises BadRecipe for a size off the model's grid.
     """
     width, height = model.native_size
     filled = replace(
@@ -33,7 +33,7 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
         guidance=float(model.defaults.guidance if recipe.guidance is None else recipe.guidance),
         width=recipe.width or width,
         height=recipe.height or height,
-        sampler=_sampler(model, recipe.sampler),
+        sampler=sampler_name(recipe.sampler or model.defaults.sampler),
     )
     _refuse_off_grid(model, filled)
     return filled
@@ -47,16 +47,6 @@ def differences(asked: Recipe, filled: Recipe) -> list[str]:
         for field in ("device", "dtype")
         if (want := getattr(asked, field)) not in (None, have := getattr(filled, field))
     ]
-
-
-def _sampler(model: Model, asked: str | None) -> str:
-    own = model.defaults.sampler
-    name = own if asked is None else sampler_name(asked)
-    if name.endswith(OWN) and name != own:
-        raise BadRecipe(
-            f"{model.name} has no sampler {name}.", f"Known: {own}, {', '.join(SAMPLERS)}."
-        )
-    return name
 
 
 def _refuse_off_grid(model: Model, recipe: Recipe) -> None:

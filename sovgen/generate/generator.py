@@ -18,6 +18,7 @@ from sovgen.generate.decoding import decode
 from sovgen.generate.filling import differences, fill
 from sovgen.generate.memory import batch_size, draw_within_memory
 from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
+from sovgen.generate.schedulers import build_scheduler
 from sovgen.models.safety import judge
 from sovgen.picture import Picture
 
@@ -66,6 +67,8 @@ def generate(
     batch. Pictures that were given stand, whatever comes after them.
     """
     jobs = [_job(model, recipe) for recipe in recipes]
+    for sampler in {job.recipe.sampler for job in jobs}:
+        build_scheduler(str(sampler), model.own_scheduler)
     told = dict.fromkeys(notice for job in jobs for notice in job.notices)
     for notice in told if on_notice else ():
         on_notice(notice)  # type: ignore[misc]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sovgen.generate.schedulers import build_scheduler
+from sovgen.models.quiet import libraries_held_back
 
 if TYPE_CHECKING:
     import torch
@@ -53,11 +54,12 @@ def denoise(
     on_step: called as on_step(i, n, latents) after the i-th of n evaluations; whatever it raises
         stops the drawing
     """
+    import numpy as np
     import torch
 
     pipe = model.pipe
-    pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler)
-    with torch.inference_mode():
+    with torch.inference_mode(), np.errstate(divide="ignore"), libraries_held_back():
+        pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler)
         latents = pipe(
             **_texts(conditioning),
             latents=noise,

@@ -7,20 +7,23 @@ nothing of pictures.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
 from sovgen.errors import BadRecipe
 from sovgen.samplers import OWN, SAMPLERS, name_of, sampler_name
 
-# What EulerDiscreteScheduler takes for zero, so that no sigma is infinite.
-_LEAST_ALPHA = 2**-24
+# For zero, so that no sigma is infinite: 100 is near enough to noise alone, and a second-order step
+# from there is still sound. (Euler, which takes steps of first order, goes to 4096.)
+_LEAST_ALPHA = 1e-4
 
 
 def build_scheduler(name: str, own: Any) -> Any:  # noqa: ANN401
     """A fresh scheduler of that name, made from the model's own.
 
-    Raises BadRecipe when there is no such sampler, or when it is another model's own.
+    Raises BadRecipe when there is no such sampler, when it is another model's own, and when it
+    needs a library that is not installed.
     """
     name = sampler_name(name)
     if name == name_of(type(own).__name__, own.config):
@@ -30,10 +33,38 @@ def build_scheduler(name: str, own: Any) -> Any:  # noqa: ANN401
             f"The sampler {name} belongs to another model.", f"Known: {', '.join(SAMPLERS)}."
         )
     import diffusers
+    import numpy as np
 
     sampler = SAMPLERS[name]
     cls = getattr(diffusers, sampler.scheduler)
-    return cls.from_config(own.config, **sampler.settings, **_zero_snr(cls, own))
+    try:
+        # Karras' spacing divides by the distance of two equal sigmas, and clips what comes of it.
+        with np.errstate(divide="ignore"):
+            made = cls.from_config(own.config, **sampler.settings, **_zero_snr(cls, own))
+    except ImportError as error:
+        raise BadRecipe(
+            f"The sampler {name} needs scipy, which is not installed.", "pip install scipy"
+        ) from error
+    return _begin_at_first(made)
+
+
+def _begin_at_first(scheduler: Any) -> Any:  # noqa: ANN401
+    """Let it count its steps from the first one, instead of looking each up by its timestep.
+
+    Two steps of one rounded timestep, as Karras' spacing has them near pure noise, are otherwise
+    taken for one another, and the last step is missing.
+    """
+    if not hasattr(scheduler, "set_begin_index"):
+        return scheduler
+    set_timesteps = scheduler.set_timesteps
+
+    def set_and_begin(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        set_timesteps(*args, **kwargs)
+        scheduler.set_begin_index(0)
+
+    # The pipeline looks into the signature for what it may pass.
+    scheduler.set_timesteps = functools.wraps(set_timesteps)(set_and_begin)
+    return scheduler
 
 
 def _zero_snr(cls: Any, own: Any) -> dict[str, object]:  # noqa: ANN401

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sovgen.models import prediction
 from sovgen.models.card import read_card
 from sovgen.models.compute import part_dtypes, settle
 from sovgen.models.defaults import choose_defaults
@@ -49,6 +50,8 @@ def load_model(
         dtypes = part_dtypes(place.device, place.dtype, layout.configs)
         pipe = open_pipeline(layout, dtypes, safety=safety)
         settle(pipe, place.device)
+    if prediction.is_open(layout):
+        layout = prediction.closed(layout, pipe)
     own = pipe.scheduler
     card = read_card(found.path)
     return Model(

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
 from index.bundled import bundled_model
 from sovgen.errors import BadRecipe, BrokenPicture, OutOfMemory
 from sovgen.generate.generator import generate
+from sovgen.generate.schedulers import build_scheduler
 from sovgen.models.load import Model, load_model
 from sovgen.picture import encode_png
 from sovgen.recipe import Recipe
+from sovgen.samplers import SAMPLERS
+
+pytestmark = [
+    # diffusers' schedulers meet numpy 2.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:numpy"),
+]
 
 APPLE = Recipe("a red apple", seed=11, steps=3, guidance=3.0)
+CAR = Recipe("a blue car on a yellow background", seed=3, steps=12, guidance=1.0)
+ADD_NOISE = [
+    *("ddpm", "euler a", "dpm2 a", "dpm2 a karras"),
+    *("dpm++ 2m sde", "dpm++ 2m sde karras", "lcm"),
+]
 FOUR = [replace(APPLE, prompt=p, seed=s) for s, p in enumerate(("a cat", "a house", "", "pizza"))]
 
 
@@ -72,3 +87,194 @@ def test_same_batch_gives_the_same_bytes(mini: Model) -> None:
     first, second = (list(generate(mini, FOUR, batch=2)) for _ in range(2))
     assert [encode_png(p) for p in first] == [encode_png(p) for p in second]
     assert len({p.id for p in first}) == 4
+
+
+def test_samplers_noise_is_each_pictures_own(mini: Model) -> None:
+    ancestral = [replace(recipe, sampler="euler a") for recipe in FOUR]
+    together = list(generate(mini, ancestral, batch=4))
+    alone = list(generate(mini, ancestral, exact=True))
+    for one, other in zip(together, alone, strict=True):
+        assert share_within_one(one.image, other.image) >= 0.999
+    plain = draw(mini, FOUR[1])
+    assert share_within_one(plain, together[1].image) < 0.9
+
+
+def test_plain_diffusers_with_an_ancestral_sampler_makes_the_same_picture(mini: Model) -> None:
+    pipe = StableDiffusionPipeline.from_pretrained(bundled_model(), use_safetensors=True)
+    pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config)
+    pipe.set_progress_bar_config(disable=True)
+    plain = pipe(
+        APPLE.prompt,
+        num_inference_steps=3,
+        guidance_scale=3.0,
+        generator=torch.Generator().manual_seed(11),
+    ).images[0]
+    ours = draw(mini, replace(APPLE, sampler="Euler a"))
+    assert np.abs(pixels(plain) - pixels(ours)).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def limit(mini: Model) -> Image.Image:
+    """What every sampler that adds no noise comes near to, the nearer the more steps it takes."""
+    return draw(mini, replace(CAR, steps=40, sampler="ddim"))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_draws(mini: Model, limit: Image.Image, name: str) -> None:
+    if name.startswith("lms") and importlib.util.find_spec("scipy") is None:
+        with pytest.raises(BadRecipe, match="scipy"):
+            generate(mini, [replace(CAR, sampler=name)])
+        return
+    image = draw(mini, replace(CAR, sampler=name))
+    distance = np.abs(pixels(image) - pixels(limit)).mean()
+    # Another seed's picture is 60 away.
+    assert distance > 30 if name in ADD_NOISE else distance < 20
+
+
+def test_samplers_keep_what_the_weights_were_trained_for(mini: Model) -> None:
+    for name, sampler in SAMPLERS.items():
+        if name.startswith("lms") and importlib.util.find_spec("scipy") is None:
+            continue
+        scheduler = build_scheduler(name, mini.own_scheduler)
+        assert type(scheduler).__name__ == sampler.scheduler
+        assert scheduler.config.prediction_type == "v_prediction"
+        # Zero terminal SNR: nothing but noise is left at the last timestep.
+        assert float(scheduler.alphas_cumprod[-1]) <= 2e-4
+
+
+def test_sampler_of_another_model_is_refused(mini: Model) -> None:
+    with pytest.raises(BadRecipe, match="another model"):
+        generate(mini, [replace(APPLE, sampler="FlowMatchEulerDiscreteScheduler")])
+
+
+def test_guidance_of_one_is_drawn_without_the_negative(mini: Model) -> None:
+    one = draw(mini, replace(APPLE, guidance=1.0))
+    assert one == draw(mini, replace(APPLE, guidance=0.0, negative="blue"))
+    assert one != draw(mini, APPLE)
+
+
+def test_negative_steers_away(mini: Model) -> None:
+    assert draw(mini, APPLE) != draw(mini, replace(APPLE, negative="red"))
+
+
+def test_words_that_do_not_fit_are_named_and_never_dropped_in_silence(mini: Model) -> None:
+    words = [f"word{n}" for n in range(40)]
+    told: list[str] = []
+    [picture] = generate(mini, [replace(APPLE, prompt=" ".join(words))], on_notice=told.append)
+    assert told == list(picture.notices)
+    [notice] = told
+    dropped = notice.partition("dropped: ")[2].split()
+    assert dropped == words[-len(dropped) :]
+    kept = " ".join(words[: -len(dropped)])
+    ids = mini.pipe.tokenizer(kept)["input_ids"]
+    one_more = mini.pipe.tokenizer(f"{kept} {dropped[0]}")["input_ids"]
+    assert len(ids) <= 32 < len(one_more)
+
+
+def test_libraries_do_not_quote_a_prompt_that_is_too_long(
+    mini: Model, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    draw(mini, replace(APPLE, prompt="xylophone " * 40))
+    out, err = capfd.readouterr()
+    assert "xylophone" not in out + err + caplog.text
+
+
+def test_short_prompt_has_no_notice(mini: Model) -> None:
+    [picture] = generate(mini, [APPLE])
+    assert picture.notices == ()
+
+
+def test_size_off_the_grid_is_refused_with_the_nearest(mini: Model) -> None:
+    with pytest.raises(BadRecipe, match="multiples of 8") as caught:
+        generate(mini, [APPLE, replace(APPLE, width=130, height=128)])
+    assert "128x128" in caught.value.hint
+    assert "128 or 136" in caught.value.hint
+
+
+def test_other_sizes_are_drawn(mini: Model) -> None:
+    assert draw(mini, replace(APPLE, width=96, height=64)).size == (96, 64)
+
+
+def test_asking_for_another_dtype_than_loaded_is_told(mini: Model) -> None:
+    told: list[str] = []
+    [picture] = generate(mini, [replace(APPLE, dtype="bfloat16")], on_notice=told.append)
+    assert "bfloat16" in told[0]
+    assert picture.recipe.dtype == "float32"
+
+
+def test_steps_are_told_from_the_first_to_the_last(mini: Model) -> None:
+    seen: list[tuple[int, int, tuple[int, ...]]] = []
+    list(
+        generate(
+            mini, FOUR[:2], batch=2, on_step=lambda i, n, x: seen.append((i, n, tuple(x.shape)))
+        )
+    )
+    assert seen == [(i, 3, (2, 8, 16, 16)) for i in (1, 2, 3)]
+
+
+def test_interrupt_leaves_what_was_drawn_and_the_model_sound(mini: Model) -> None:
+    steps = 0
+
+    def stop_in_the_third(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps > 2 * 3:
+            raise KeyboardInterrupt
+
+    drawn = []
+    with pytest.raises(KeyboardInterrupt):
+        for picture in generate(mini, FOUR, batch=1, on_step=stop_in_the_third):
+            drawn.append(picture)
+    assert [picture.recipe.seed for picture in drawn] == [0, 1]
+    assert drawn[1].image == draw(mini, FOUR[1])
+
+
+def test_neighbours_of_one_shape_are_drawn_together_and_order_is_kept(mini: Model) -> None:
+    recipes = [*FOUR[:2], replace(FOUR[2], steps=2), FOUR[3]]
+    batches = []
+    drawn = list(
+        generate(mini, recipes, on_step=lambda i, n, x: batches.append(len(x)) if i == 1 else None)
+    )
+    assert batches == [2, 1, 1]
+    assert [picture.recipe.seed for picture in drawn] == [0, 1, 2, 3]
+
+
+def test_nan_is_never_a_picture(tiny_models: Path) -> None:
+    model = load_model(tiny_models / "sd1", dtype="float32")
+    model.pipe.unet.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(BrokenPicture, match="Seed 11.*no numbers"):
+        list(generate(model, [replace(APPLE, width=64, height=64)]))
+
+
+def test_black_is_never_a_picture_and_the_others_of_its_batch_stand(tiny_models: Path) -> None:
+    model = load_model(tiny_models / "sd1", dtype="float32")
+    decode, seen = model.pipe.vae.decode, []
+
+    def second_is_black(latent: torch.Tensor, **options: object) -> tuple[torch.Tensor]:
+        seen.append(latent)
+        [image] = decode(latent, **options)
+        return (torch.full_like(image, -1.0) if len(seen) == 2 else image,)
+
+    model.pipe.vae.decode = second_is_black
+    drawn = []
+    with pytest.raises(BrokenPicture, match="Seed 1.*black"):
+        for picture in generate(model, [replace(r, width=64, height=64) for r in FOUR], batch=4):
+            drawn.append(picture.recipe.seed)
+    assert drawn == [0, 2, 3]
+
+
+def test_batch_that_does_not_fit_is_drawn_one_by_one_and_said(mini: Model) -> None:
+    def too_much_together(i: int, n: int, latents: torch.Tensor) -> None:
+        if len(latents) > 1:
+            torch.empty(2**60, dtype=torch.uint8)
+
+    told: list[str] = []
+    drawn = list(generate(mini, FOUR, batch=4, on_step=too_much_together, on_notice=told.append))
+    assert [picture.recipe.seed for picture in drawn] == [0, 1, 2, 3]
+    assert "one by one" in told[0]
+
+
+def test_one_picture_that_does_not_fit_is_told(mini: Model) -> None:
+    with pytest.raises(OutOfMemory) as caught:
+        list(generate(mini, [APPLE], on_step=lambda *_: torch.empty(2**60, dtype=torch.uint8)))
+    assert "--size" in caught.value.hint
