@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sovgen.cli.failure import Failure
 from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ FORMATS = ("folder", "csv", "jsonl", "parquet", "sheet")
     show_default=True,
     help="With --search.",
 )
+@click.option("--all", "everything", is_flag=True, help="With --search, also what matches badly.")
 @click.option(
     "--to",
     "folder",
@@ -60,6 +62,7 @@ def export(
     set_name: str | None,
     ids: tuple[str, ...],
     k: int,
+    everything: bool,
     folder: Path,
     shape: Format,
     metadata: Metadata,
@@ -72,22 +75,28 @@ def export(
     """
     if [bool(text), bool(set_name), bool(ids)].count(True) != 1:
         raise click.UsageError("Give exactly one of --search, --set and --ids.")
+    from index import curate
     from index.export import export as write
 
     library = session.open()
-    entries = _chosen(library, text, set_name, ids, k)
+    if text:
+        entries = _found(library, text, k, everything)
+    else:
+        entries = curate.show_set(library, set_name) if set_name else _named(library, ids)
     write(library, entries, folder, shape, metadata, force)
     notice(f"Exported {len(entries)} to {folder}.")
 
 
-def _chosen(
-    library: Library, text: str | None, set_name: str | None, ids: Sequence[str], k: int
-) -> Sequence[Entry]:
-    from index import curate
-    from index.query import Query
+def _found(library: Library, text: str, k: int, everything: bool) -> list[Entry]:
+    from index import Query
 
-    if text:
-        return [hit.entry for hit in library.search(Query(text=text, k=k)).hits]
-    if set_name:
-        return curate.show_set(library, set_name)
+    answer = library.search(Query(text=text, k=k, everything=everything))
+    if not answer.hits:
+        raise Failure(
+            f"Nothing matches {text!r} well.", "With --all the best of what there is goes out."
+        )
+    return [hit.entry for hit in answer.hits]
+
+
+def _named(library: Library, ids: Sequence[str]) -> list[Entry]:
     return [library.get(prefix) for group in ids for prefix in group.replace(",", " ").split()]

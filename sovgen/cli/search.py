@@ -49,7 +49,7 @@ def search(
     like = tuple(map(_id_or_file, likes))
     query = Query(text=text, like=like, minus=minus, k=k, everything=everything, **filters)
     answer = session.open().search(query)
-    session.say(f"True matches reach {answer.floor:.3f}.")
+    session.say(f"The floor of a match is {answer.floor:.3f}.")
     print_hits(answer.hits, form)
     if not answer.matched:
         notice(

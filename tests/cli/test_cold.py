@@ -22,7 +22,7 @@ COMMANDS = """
     set show some
     set list
     export --set some --to {out}/folder --metadata full
-    export --search fruit --to {out}/sheet --format sheet
+    export --search fruit --all --to {out}/sheet --format sheet
     export --ids {id} --to {out}/csv --format csv
     library info
     models list

@@ -105,7 +105,7 @@ def test_export_tells_nobody_where_it_came_from(
     cli: Cli, drawn: Path, tmp_path: Path, shape: str
 ) -> None:
     out = tmp_path / "out"
-    done(cli, drawn, "export", "--search", "fruit", "--to", out, "--format", shape)
+    done(cli, drawn, "export", "--search", "fruit", "--all", "--to", out, "--format", shape)
     files = [p for p in out.rglob("*") if p.is_file()]
     assert files
     secrets = {*PROMPTS, socket.gethostname(), str(drawn), str(Path.home()), getpass.getuser()}

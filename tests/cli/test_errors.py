@@ -291,8 +291,14 @@ def test_a_library_that_another_program_holds_is_waited_for_then_refused(
     assert cli(kept, "list").exit_code == 0
 
 
+def test_an_export_of_what_does_not_match_is_refused(cli: Cli, kept: Path, tmp_path: Path) -> None:
+    words = ("export", "--search", "xqzv blorptag wug", "--to", tmp_path / "out")
+    refused(cli(kept, *words), "xqzv blorptag wug", "--all")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_export_never_overwrites_unasked(cli: Cli, kept: Path, tmp_path: Path) -> None:
-    words = ("export", "--search", "fruit", "--to", tmp_path / "out")
+    words = ("export", "--search", "fruit", "--all", "--to", tmp_path / "out")
     assert cli(kept, *words).exit_code == 0
     (tmp_path / "out" / "000001.png").write_bytes(b"mine")
     refused(cli(kept, *words), "--force")

@@ -13,7 +13,7 @@ MAIN_JOB = """
 set -e
 "$PYTHON" -m sovgen generate "a red apple" --seed 3 --steps 2 --json
 "$PYTHON" -m sovgen search fruit --all --json
-"$PYTHON" -m sovgen export --search fruit --to "$OUT" --metadata none
+"$PYTHON" -m sovgen export --search fruit --all --to "$OUT" --metadata none
 """
 
 
