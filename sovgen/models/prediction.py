@@ -8,12 +8,9 @@ kind gives back nearly what it was given, and the second something else. Knows n
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sovgen.models.layout import Layout
-
-if TYPE_CHECKING:
-    from torch import nn
 
 _LAST_TIMESTEP = 999
 _EPSILON_SIDE = 512
@@ -38,11 +35,11 @@ def closed(layout: Layout, pipe: Any) -> Layout:  # noqa: ANN401
     return replace(layout, configs=configs)
 
 
-def predicts_velocity(unet: nn.Module) -> bool:
+def predicts_velocity(unet: Any) -> bool:  # noqa: ANN401
     """Whether the noise in a latent of nothing else is hardly found in the answer."""
     import torch
 
-    config: Any = unet.config
+    config = unet.config
     shape = (1, config.in_channels, 16, 16)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(unet.device)
     texts = torch.zeros(1, 2, config.cross_attention_dim, device=unet.device)
