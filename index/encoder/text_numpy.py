@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from index.encoder.checkpoint import Checkpoint
 from index.encoder.naming import Tensors
+from index.errors import EncoderDamaged
 
 Floats = NDArray[np.float32]
 
@@ -42,7 +43,12 @@ class CausalText:
     """A text tower over mapped or shared weights."""
 
     def __init__(self, checkpoint: Checkpoint, tensors: Tensors) -> None:
-        """Take the shape from the checkpoint and the weights from `tensors`."""
+        """Take the shape from the checkpoint and the weights from `tensors`.
+
+        Raises:
+            EncoderDamaged: the weights do not fit the configuration.
+        """
+        _refuse_misfits(checkpoint, tensors)
         self.tensors = tensors
         self._layers = checkpoint.text.get("layers", 12)
         self._heads = checkpoint.text.get("heads", 8)
@@ -113,6 +119,36 @@ class CausalText:
 
     def _weights(self, name: str) -> Floats:
         return self.tensors[name].float32()
+
+
+def _refuse_misfits(checkpoint: Checkpoint, tensors: Tensors) -> None:
+    for name, shape in _shapes(checkpoint).items():
+        if name not in tensors or tensors[name].shape != shape:
+            raise EncoderDamaged(
+                f"The text tower of {checkpoint.folder.name} does not fit its configuration.",
+                f"{name} should be {shape}; copy the folder again from where it came from.",
+            )
+
+
+def _shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    text = checkpoint.text
+    width = text.get("width", 512)
+    wide = int(width * text.get("mlp_ratio", 4))
+    layer = {"attn.out_proj.weight": (width, width), "attn.out_proj.bias": (width,)}
+    layer |= {f"attn.in_proj_weight.{part}": (width, width) for part in "qkv"}
+    layer |= {f"attn.in_proj_bias.{part}": (width,) for part in "qkv"}
+    layer |= {f"ln_{i}.{kind}": (width,) for i in (1, 2) for kind in ("weight", "bias")}
+    layer |= {"mlp.c_fc.weight": (wide, width), "mlp.c_fc.bias": (wide,)}
+    layer |= {"mlp.c_proj.weight": (width, wide), "mlp.c_proj.bias": (width,)}
+    blocks = [f"transformer.resblocks.{i}" for i in range(text.get("layers", 12))]
+    return {
+        "token_embedding.weight": (text.get("vocab_size", 49408), width),
+        "positional_embedding": (text.get("context_length", 77), width),
+        "ln_final.weight": (width,),
+        "ln_final.bias": (width,),
+        "text_projection": (width, checkpoint.width),
+        **{f"{block}.{name}": shape for block in blocks for name, shape in layer.items()},
+    }
 
 
 def erf(x: Floats) -> Floats:

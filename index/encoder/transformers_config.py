@@ -94,7 +94,10 @@ def _vision(config: Config) -> dict[str, Any]:
 
 def _common(config: Config) -> dict[str, Any]:
     eps = config["layer_norm_eps"]
-    ratio = config["intermediate_size"] / config["hidden_size"]
+    wide, width = config["intermediate_size"], config["hidden_size"]
+    ratio = wide / width
+    if int(width * ratio) != wide:  # open_clip rounds down
+        ratio = (wide + 0.5) / width
     return {"mlp_ratio": ratio} | ({"norm_kwargs": {"eps": eps}} if eps != _EPS else {})
 
 
