@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import vectors, view
+from index import vectors, view, words
 from index.addition import Addition, File, Look
 from index.entry import COLUMNS, PLACE, Entry, entry_of, zoned
 from index.errors import AmbiguousId, NoSuchPicture
@@ -124,6 +124,7 @@ def insert(
             _add_making(connection, numbers[addition.id], addition.making)
     return [numbers[addition.id] for addition in additions]
 
+    words.renew(connection, sorted(set(numbers.values())))
 
 def _next_number(connection: duckdb.DuckDBPyConnection) -> int:
     """Numbers rise and are never given twice, also not after the trash was emptied."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from index import catalogue
+from index import catalogue, words
 from index.errors import BadQuery, NoSuchSet, SetExists
 from index.store import Store
 
@@ -52,7 +52,9 @@ def tag(library: Library | Store, prefixes: Sequence[str], tags: Sequence[str]) 
             "WHERE (picture, tag) NOT IN (SELECT (picture, tag) FROM tags WHERE source = 'hand')",
             [numbers, names],
         )
-        return _changed(result)
+        changed = _changed(result)
+        words.renew(connection, numbers)
+        return changed
 
 
 def untag(library: Library | Store, prefixes: Sequence[str], tags: Sequence[str]) -> int:
@@ -66,7 +68,9 @@ def untag(library: Library | Store, prefixes: Sequence[str], tags: Sequence[str]
         result = connection.execute(
             "DELETE FROM tags WHERE picture IN ? AND tag IN ?", [numbers, names]
         )
-        return _changed(result)
+        changed = _changed(result)
+        words.renew(connection, numbers)
+        return changed
 
 
 def rate(library: Library | Store, prefixes: Sequence[str], rating: int | None) -> None:
@@ -86,6 +90,7 @@ def note(library: Library | Store, prefixes: Sequence[str], text: str) -> None:
         connection.execute(
             "UPDATE curation SET note = ? WHERE picture IN ?", [text or None, numbers]
         )
+        words.renew(connection, numbers)
 
 
 def new_set(library: Library | Store, name: str) -> None:

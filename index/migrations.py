@@ -58,7 +58,20 @@ CREATE TABLE deleted (
 CREATE TABLE unsettled (seq BIGINT NOT NULL, id VARCHAR NOT NULL);
 """
 
-MIGRATIONS: tuple[str, ...] = (M001,)
+# The words of what is written of each picture (see `index.words`), and searches that were saved.
+M002 = r"""
+CREATE TABLE words (picture BIGINT NOT NULL, word VARCHAR NOT NULL);
+INSERT INTO words SELECT picture, word FROM (
+    SELECT DISTINCT picture, unnest(
+        string_split_regex(strip_accents(lower(text)), '[^\pL\pM\pN\p{So}]+')) AS word
+    FROM (SELECT picture, prompt AS text FROM makings WHERE newest
+          UNION ALL SELECT picture, tag FROM tags
+          UNION ALL SELECT picture, note FROM curation))
+WHERE word <> '' ORDER BY picture;
+CREATE TABLE searches (name VARCHAR PRIMARY KEY, query JSON NOT NULL, saved TIMESTAMP NOT NULL);
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001, M002)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

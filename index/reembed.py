@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from index import catalogue, faults, registered, vectors
+from index import catalogue, faults, registered, vectors, words
 from index.adding import Failure
 from index.decoding import decoded
 from index.looking import look_at
@@ -154,6 +154,7 @@ def _switch(store: Store, encoder: Encoder, failed: Mapping[int, Failure]) -> bo
             [fingerprint],
         )
         connection.execute("DELETE FROM tags_waiting WHERE fingerprint = ?", [fingerprint])
+        words.renew(connection)
         registered.activate(connection, fingerprint)
         faults.reach("switching")
     return True

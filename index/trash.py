@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from index.store import Store
 
 # The tables whose rows belong to a picture, by their column `picture`.
-OF_PICTURE = "files makings looks colours tags curation set_members tags_waiting".split()
+OF_PICTURE = "files makings looks colours tags curation set_members tags_waiting words".split()
 
 
 @dataclass(frozen=True)
