@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("search", "generate", "add", "help", "calibration")
+NAMES = ("search", "generate", "add", "help", "calibration", "mini")
 
 
 def main(arguments: list[str]) -> int:
