@@ -114,6 +114,7 @@ def _fingerprint(checkpoint: Checkpoint) -> str:
             digest.update(f"\n{name} {list(tensor.shape)}\n".encode())
             for block in tensor.blocks():
                 digest.update(np.ascontiguousarray(block, "<f4").data)
+            tensor.forget()
     return digest.hexdigest()
 
 

@@ -6,10 +6,10 @@ Knows formats of numbers; knows nothing of what a tensor is for.
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,10 +41,14 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """A view of stored numbers; nothing is read or copied until its values are asked for."""
+    """A view of stored numbers; nothing is read or copied until its values are asked for.
+
+    pages: the mapped file that the numbers lie in, if they do
+    """
 
     array: NDArray[Any]
     dtype: str
+    pages: mmap.mmap | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,9 +60,13 @@ class Tensor:
         """Whether these are weights and not counters or indices."""
         return self.dtype in _PRECISION
 
-    def __getitem__(self, key: slice | NDArray[Any] | EllipsisType) -> Tensor:
-        """The named rows, as a tensor of the same format."""
-        return replace(self, array=self.array[key])
+    def __getitem__(self, rows: slice) -> Tensor:
+        """A range of rows, as a view."""
+        return replace(self, array=self.array[rows])
+
+    def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The values of the numbered rows; no other row is read."""
+        return Tensor(self.array[numbers], self.dtype).float32()
 
     @property
     def transposed(self) -> Tensor:
@@ -76,6 +84,17 @@ class Tensor:
         flat = self.array.reshape(-1)
         for start in range(0, flat.size, _BLOCK):
             yield replace(self, array=flat[start : start + _BLOCK]).float32()
+
+    def forget(self) -> None:
+        """Give back the memory of mapped numbers; they are in the file when they are next needed.
+
+        Only for what nobody writes to.
+        """
+        if self.pages is None or not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        start = self.array.ctypes.data - np.frombuffer(self.pages, np.uint8).ctypes.data
+        page = start // mmap.PAGESIZE * mmap.PAGESIZE
+        self.pages.madvise(mmap.MADV_DONTNEED, page, start + self.array.nbytes - page)
 
     def rounded_to(self, dtype: str) -> NDArray[Any]:
         """The values in another format, as bits that can be compared (to nearest, ties to even)."""
@@ -127,18 +146,20 @@ def to_torch(tensor: Tensor) -> torch.Tensor:
 
 
 def _mapped(path: Path) -> dict[str, Tensor]:
-    # Copy on write: torch takes no read-only memory, and nobody writes.
-    raw = np.memmap(path, dtype=np.uint8, mode="c").view(np.ndarray)
-    start = 8 + int.from_bytes(raw[:8].tobytes(), "little")
-    header = json.loads(raw[8:start].tobytes())
+    with path.open("rb") as file:
+        # Copy on write: torch takes no read-only memory, and nobody writes.
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    start = 8 + int.from_bytes(pages[:8], "little")
+    header = json.loads(pages[8:start])
     header.pop("__metadata__", None)
-    return {name: _view(raw[start:], entry) for name, entry in header.items()}
+    return {name: _view(pages, start, entry) for name, entry in header.items()}
 
 
-def _view(data: NDArray[np.uint8], entry: dict[str, Any]) -> Tensor:
+def _view(pages: mmap.mmap, start: int, entry: dict[str, Any]) -> Tensor:
     begin, end = entry["data_offsets"]
-    array = data[begin:end].view(_STORED[entry["dtype"]])
-    return Tensor(array.reshape(entry["shape"]), entry["dtype"])
+    data = np.frombuffer(pages, np.uint8, end - begin, start + begin)
+    array = data.view(_STORED[entry["dtype"]])
+    return Tensor(array.reshape(entry["shape"]), entry["dtype"], pages)
 
 
 def _reason(error: Exception) -> str:

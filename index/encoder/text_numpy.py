@@ -77,7 +77,7 @@ class CausalText:
     def _states(self, ids: NDArray[np.int64]) -> Floats:
         """States `(n, tokens, width)` behind the last layer."""
         length = ids.shape[1]
-        x = self.tensors["token_embedding.weight"][ids].float32()
+        x = self.tensors["token_embedding.weight"].rows(ids)
         x = x + self.tensors["positional_embedding"][:length].float32()
         hidden = np.triu(np.full((length, length), -np.inf, np.float32), 1)
         for layer in range(self._layers):
@@ -85,7 +85,14 @@ class CausalText:
             x = x + self._attend(self._norm(x, f"{block}.ln_1"), f"{block}.attn", hidden)
             wide = self._linear(self._norm(x, f"{block}.ln_2"), f"{block}.mlp.c_fc")
             x = x + self._linear(self._activate(wide), f"{block}.mlp.c_proj")
+            self._forget(f"{block}.")
         return x
+
+    def _forget(self, block: str) -> None:
+        # A cold search holds one layer at a time; the next one finds them in the system's cache.
+        for name, tensor in self.tensors.items():
+            if name.startswith(block):
+                tensor.forget()
 
     def _attend(self, x: Floats, name: str, hidden: Floats) -> Floats:
         query, key, value = self._projected(x, name)
