@@ -136,11 +136,11 @@ class Lora:
         x_t = noising.add_noise(x_0, eps, alpha, sigma)
         wanted = noising.target(self.prediction, x_0, eps, alpha, sigma)
         states, more = self._conditioning(shown)
-        out: Tensor = learner(x_t, t, states, added_cond_kwargs=more).sample.float()
+        out: Tensor = learner(x_t, t, states, added_cond_kwargs=more, return_dict=False)[0]
         weight = noising.min_snr_weight(self.schedule.snr(t), self.prediction, self.plan.gamma)
         # at zero terminal SNR min-SNR would weigh the last step nothing at all
         weight = weight.clamp(min=0.1)
-        return (weight * (out - wanted).square().mean(dim=(1, 2, 3))).mean()
+        return (weight * (out.float() - wanted).square().mean(dim=(1, 2, 3))).mean()
 
     def _drawn(self, rows: range, size: int, weight: float, chance: Chance) -> list[Shown]:
         """`size` examples of those rows, in groups of one latent size each."""
