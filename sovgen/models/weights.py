@@ -72,7 +72,9 @@ def read_header(path: Path) -> Header:
             slices = {name: file.get_slice(name) for name in file.keys()}
             tensors = {n: Tensor(s.get_dtype(), tuple(s.get_shape())) for n, s in slices.items()}
             return Header(tensors, file.metadata() or {})
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise ModelDamaged(f"{path.name} cannot be read: {error.strerror}.") from error
+    except SafetensorError as error:
         raise ModelDamaged(*_damage(path, error)) from error
 
 

@@ -83,6 +83,13 @@ def test_batch_gives_the_pictures_that_each_alone_gives(mini: Model) -> None:
         assert share_within_one(one.image, other.image) >= 0.999
 
 
+def test_batch_does_not_show_in_the_dtype_that_the_machine_chooses() -> None:
+    model = load_model()
+    together, alone = (list(generate(model, FOUR[:2], batch=n)) for n in (2, 1))
+    for one, other in zip(together, alone, strict=True):
+        assert share_within_one(one.image, other.image) >= 0.999
+
+
 def test_same_batch_gives_the_same_bytes(mini: Model) -> None:
     first, second = (list(generate(mini, FOUR, batch=2)) for _ in range(2))
     assert [encode_png(p) for p in first] == [encode_png(p) for p in second]
