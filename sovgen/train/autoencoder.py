@@ -54,6 +54,19 @@ class AutoencoderPlan:
     vae: dict[str, Any] = field(default_factory=dict)
 
 
+class Coder(nn.Module):
+    """The autoencoder as it is trained: x (n, 3, h, w), -1 .. 1, to y of its shape, and latents."""
+
+    def __init__(self, vae: Vae) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, x: Tensor, noise: float = 0.0) -> tuple[Tensor, Tensor]:
+        """D(E(x) + noise eps) and E(x)."""
+        z = self.vae.encoder(x)
+        return self.vae.decoder(z + noise * torch.randn_like(z)).float(), z.float()
+
+
 class Autoencoder:
     """The objective of the autoencoder; see the head of the file."""
 
@@ -69,11 +82,11 @@ class Autoencoder:
         device: str = "cpu",
     ) -> None:
         self.data, self.plan = data, plan
-        self.learner: nn.Module = _new(plan) if scratch else _load(model)
+        self.learner = Coder(_new(plan) if scratch else _load(model))
         self.frozen = plan.freeze_encoder and not scratch
         if self.frozen:
-            self.learner.get_submodule("encoder").requires_grad_(False)
-        self.learner.to(device, memory_format=torch.channels_last)
+            self.learner.vae.encoder.requires_grad_(False)
+        self.learner.to(device).to(memory_format=torch.channels_last)
         self.samples_before = 0 if scratch else samples_seen(model, "vae")
         self._trained = data.rows(held_out=False)
 
@@ -94,15 +107,13 @@ class Autoencoder:
     def loss(self, learner: nn.Module, batch: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The weighted sum at the head of the file, shape (); and the PSNR in dB."""
         x = batch.to(next(learner.parameters()).device, memory_format=torch.channels_last)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            z = learner.get_submodule("encoder")(x)
-        y = learner.get_submodule("decoder")(z + self.plan.noise * torch.randn_like(z)).float()
+        y, z = learner(x, self.plan.noise)
         square = (y - x).square().mean()
         edges = sum((a - b).abs().mean() for a, b in zip(_edges(y), _edges(x), strict=True))
         loss = 2 * square + 0.5 * (y - x).abs().mean() + 0.25 * edges
         loss = loss + 0.1 * (1 - ssim((y + 1) / 2, (x + 1) / 2).mean())
         if not self.frozen:
-            loss = loss + 0.02 * _spread(z.float())
+            loss = loss + 0.02 * _spread(z)
         return loss, {"psnr": 10 * math.log10(4 / max(float(square.detach()), 1e-12))}
 
     def validate(self) -> dict[str, float]:
@@ -123,9 +134,8 @@ class Autoencoder:
 
     def write(self, folder: Path, samples: int) -> None:
         """FOLDER/vae, fp16; its scaling factor is the inverse deviation of the latents."""
-        kind: Any = type(self.learner)
-        half = kind.from_config(self.learner.config)
-        half.load_state_dict(self.learner.state_dict())
+        half: Vae = AutoencoderTiny.from_config(self.learner.vae.config)
+        half.load_state_dict(self.learner.vae.state_dict())
         if not self.frozen:
             half.register_to_config(scaling_factor=1 / self._deviation())
         half.half()
@@ -137,10 +147,8 @@ class Autoencoder:
 
     def _back(self, x: Tensor) -> Tensor:
         """(n, 3, h, w), 0 .. 1, through the network, on the CPU."""
-        device = next(self.learner.parameters()).device
-        z = self.learner.get_submodule("encoder")((x * 2 - 1).to(device))
-        y: Tensor = self.learner.get_submodule("decoder")(z).float().cpu()
-        return (y / 2 + 0.5).clamp(0, 1)
+        y: Tensor = self.learner((x * 2 - 1).to(next(self.learner.parameters()).device))[0]
+        return (y.cpu() / 2 + 0.5).clamp(0, 1)
 
     def _judge(self, row: int) -> tuple[float, float]:
         x = self._picture(row)
@@ -149,9 +157,9 @@ class Autoencoder:
 
     @torch.no_grad()
     def _deviation(self) -> float:
-        device = next(self.learner.parameters()).device
         x = torch.cat([self._picture(r) for r in self._trained[:256]])
-        return float(self.learner.get_submodule("encoder")((x * 2 - 1).to(device)).std())
+        _, z = self.learner((x * 2 - 1).to(next(self.learner.parameters()).device))
+        return float(z.std())
 
 
 def psnr(y: Tensor, x: Tensor) -> Tensor:

@@ -46,7 +46,6 @@ from sovgen.train.towers import (
 )
 
 NAME_FORMS = ("{name}", "{a_name}", "an illustration of {a_name}")
-MAX_SCALE = math.log(80)
 SHOWN = 8
 
 
@@ -137,14 +136,13 @@ class Clip:
         """The weighted sum at the head of the file, shape (); the share of names told right."""
         ids = self.texts.tokens(batch.captions).to(self.device) if self.scratch else None
         pictures = batch.pictures.to(self.device, memory_format=torch.channels_last)
-        u, w = learner(pictures, ids)
-        w = batch.embedded.to(self.device) if batch.embedded is not None else w
-        scale = self.learner.logit_scale.clamp(max=MAX_SCALE).exp()
+        u, scale, *more = learner(pictures, ids)
+        w, rows = more or (_there(batch.embedded).to(self.device), self._locked)
         y = batch.names.to(self.device)
-        logits = scale * u @ self._name_rows().T
+        logits = scale * u @ rows.T
         names = -(self._target(y) * F.log_softmax(logits, dim=1)).sum(1).mean()
         if self.scratch:
-            names = names + F.cross_entropy(scale * w @ self._name_rows().T, y)
+            names = names + F.cross_entropy(scale * w @ rows.T, y)
         loss = names + 0.5 * _contrast(u, w, scale) + 0.2 * (1 - (u * w).sum(1)).mean()
         right = (logits.argmax(1) == y).float().mean()
         return loss, {"top1": float(right), "names": float(names.detach())}
@@ -228,9 +226,6 @@ class Clip:
         projection = self.learner.text_projection.detach()
         return TextTower(self.texts.tokenizer, self.learner.text, projection)
 
-    def _name_rows(self) -> Tensor:
-        return F.normalize(self.learner.names, dim=-1) if self.scratch else self._locked
-
     def _target(self, y: Tensor) -> Tensor:
         own = F.one_hot(y, len(self.classes)).float()
         return own if self.scratch else self.plan.own * own + (1 - self.plan.own) * self._soft[y]
@@ -238,6 +233,11 @@ class Clip:
     def _caption(self, row: int, ground: Ground, rng: np.random.Generator) -> str:
         p = self.data.pictures[row]
         return compose(p.caption, p.keywords, p.styles, ground.name, rng)
+
+
+def _there(embedded: Tensor | None) -> Tensor:
+    assert embedded is not None  # noqa: S101 - a locked text tower's captions were embedded
+    return embedded
 
 
 def _contrast(u: Tensor, w: Tensor, scale: Tensor) -> Tensor:

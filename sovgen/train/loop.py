@@ -4,7 +4,7 @@
 
 What a step draws depends on (seed, t) alone (`chance`), so a training that was killed and started
 again has the same losses as one that was not. The same code runs on a CPU, on a GPU, and, started
-by `accelerate launch`, on several. It knows nothing of what is learned (`objective`).
+by `torchrun` or `accelerate launch`, on several. It knows nothing of what is learned (`objective`).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _until(
     loop, begun, started = training.loop, training.samples, time.monotonic()
     kept = shown = started
     progress = Progress(training.step, training.samples, math.nan, 0.0)
-    while not (stop.is_set() or time.monotonic() > end or _finished(training)):
+    while not _ended(training, stop.is_set() or time.monotonic() > end):
         loss = _step(training)
         now = time.monotonic()
         rate = (training.samples - begun) / (now - started)
@@ -120,8 +120,15 @@ def _until(
     return progress
 
 
-def _finished(training: Training) -> bool:
-    return bool(training.loop.steps) and training.step >= training.loop.steps
+def _ended(training: Training, asked: bool) -> bool:
+    """Whether to stop before the next step; over several processes all stop when one is asked."""
+    if training.loop.steps and training.step >= training.loop.steps:
+        return True
+    accelerator = training.accelerator
+    if accelerator.num_processes == 1:
+        return asked
+    flag = torch.tensor(float(asked), device=accelerator.device)
+    return bool(accelerator.reduce(flag, "sum") > 0)
 
 
 def _step(training: Training) -> float:

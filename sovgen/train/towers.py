@@ -26,6 +26,7 @@ from sovgen.train.parts import part_of, samples_seen, write_part
 FOLDER = "image_encoder"
 WEIGHTS = "open_clip_vision.safetensors"
 CONFIG = "open_clip_config.json"
+MAX_SCALE = math.log(80)
 
 
 class Towers(nn.Module):
@@ -43,13 +44,16 @@ class Towers(nn.Module):
         self.text_projection = nn.Parameter(torch.randn(width, dim) * width**-0.5)
         self.names = nn.Parameter(torch.randn(names, dim) * dim**-0.5)
 
-    def forward(self, pictures: Tensor, ids: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Unit rows of pictures (n, 3, s, s) and, given ids (n, tokens), of captions."""
+    def forward(self, pictures: Tensor, ids: Tensor | None) -> tuple[Tensor, ...]:
+        """Unit rows of pictures (n, 3, s, s), and the scale; given ids (n, tokens) also unit rows
+        of captions and of names. All that learns is used here, as training in parallel needs."""
         u = F.normalize(self.visual(pictures).float(), dim=-1)
+        scale = self.logit_scale.clamp(max=MAX_SCALE).exp()
         if ids is None or self.text is None:
-            return u, None
+            return u, scale
         pooled = self.text(ids).pooler_output.float()
-        return u, F.normalize(pooled @ self.text_projection, dim=-1)
+        w = F.normalize(pooled @ self.text_projection, dim=-1)
+        return u, scale, w, F.normalize(self.names, dim=-1)
 
 
 def new_visual(trunk: str, side: int, dim: int) -> nn.Module:

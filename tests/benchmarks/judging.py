@@ -120,6 +120,9 @@ def styles_told(eye: Eye, data: Dataset, asked: list[Asked], u: Tensor) -> tuple
     rows = {h: [i for i in data.rows(held_out=h) if data.pictures[i].set in sets] for h in (0, 1)}
     features = {h: _seen(eye, data, rows[h]) for h in (0, 1)}
     y = {h: torch.tensor([sets.index(data.pictures[i].set) for i in rows[h]]) for h in (0, 1)}
+    # unit rows of d numbers: brought to about deviation one, so that the probe can grow
+    size = u.shape[1] ** 0.5
+    features, u = {h: f * size for h, f in features.items()}, u * size
     probe = _probe(features[0], y[0], len(sets))
     wanted = torch.tensor([sets.index(a.set) for a in asked])
     told = ((u @ probe).argmax(1) == wanted).float().mean()

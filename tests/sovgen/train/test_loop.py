@@ -203,3 +203,30 @@ def test_average_is_shown_only_inside_its_block() -> None:
     with average.shown_in({"w": w}):
         assert w.sum() == 0
     assert w.sum() == 3
+
+
+PARALLEL = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from sovgen.train.loop import train
+from tests.sovgen.train.test_loop import LOOP
+from tests.sovgen.train.tiny import Line
+train(Line(), Path(sys.argv[1]), replace(LOOP, steps=0), minutes=0.01)
+train(Line(), Path(sys.argv[2]), replace(LOOP, steps=6), minutes=1)
+"""
+
+
+def test_two_processes_learn_one_model_and_end_together(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(PARALLEL)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    runs = [str(tmp_path / "timed"), str(tmp_path / "counted")]
+    paths = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [*command, str(script), *runs], env=os.environ | {"PYTHONPATH": paths}, timeout=300,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert read_checkpoint(latest_checkpoint(Path(runs[1])) or tmp_path).state["samples"] == 96
+    assert [m["step"] for m in read_metrics(Path(runs[1])) if "loss" in m] == [1, 2, 3, 4, 5, 6]

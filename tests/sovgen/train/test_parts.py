@@ -111,8 +111,8 @@ def test_a_sharpened_decoder_leaves_the_encoder_alone(
     assemble(model, [tmp_path / "run"], tmp_path / "made")
     after = Autoencoder(data, tmp_path / "made", AutoencoderPlan()).learner.state_dict()
     same = {k for k, w in before.items() if torch.equal(after[k], w.half().float())}
-    assert {k for k in before if k.startswith("encoder")} <= same
-    assert {k for k in before if k.startswith("decoder")} - same
+    assert {k for k in before if k.startswith("vae.encoder")} <= same
+    assert {k for k in before if k.startswith("vae.decoder")} - same
     figures = read_metrics(tmp_path / "run")[-1]["held_out"]
     assert 0 < figures["psnr"] < 60 and -1 < figures["ssim"] < 1
 
