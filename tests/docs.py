@@ -1,18 +1,19 @@
-"""Write docs/cli.md from what `--help` says: `python -m tests.docs`."""
+"""Write docs/cli.md from `--help`, docs/sql.md from the schema: `python -m tests.docs`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 import duckdb
 
 from index.migrations import migrate
-from index.predicate import COLUMNS
+from index.views import VIEWS
 from sovgen.cli.main import program
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
+SQL_PAGE = PAGE.with_name("sql.md")
 HEAD = """# The command line
 
 Written from `--help` by `make docs`; a test fails when the two differ.
@@ -69,11 +70,57 @@ MEANING = {
     "producer": "the program that made it",
     "encoder_match": "whether the pipeline's text tower is the library's: shared, equal, different",
     "safety": "the verdict of the model's own safety checker, where it was asked for",
-    "added": "UTC",
-    "made": "UTC",
+    "added": "local time then and there",
+    "made": "local time then and there",
     "tags": "by the encoder and by hand",
     "sets": "names of the sets that hold it",
     "colours": "names, the largest share first",
+}
+
+SQL_HEAD = """# Questions in SQL
+
+Written from the schema by `make docs`; a test fails when the two differ.
+
+`sovgen sql "SELECT ..."` answers one SELECT in DuckDB's dialect over the views below. Through a
+pipe each row is one line, its values parted by tabs, `-` where there is nothing; `--json` gives one
+array of objects. `DESCRIBE library` lists the columns of a view.
+
+Pictures in the trash and in hidden sets, and hidden sets themselves, are in none of the views. The
+tables underneath cannot be named: they may change from version to version, the views do not.
+
+The views that a question names are copied into the memory of a process of its own; then the
+catalogue is let go. So a question can change nothing and read no file, others go on writing
+however long it takes, and Ctrl-C or `--timeout` (60 s when not given) ends it at any instant.
+What it can call beside scalar functions and aggregates: `unnest`, `range`, `generate_series`,
+`json_each`, `json_tree`.
+"""
+VIEW_MEANING = {
+    "library": "One row per picture: its main file, its newest making, what people said of it.",
+    "files": "The files of each picture: one that was found in several places has several.",
+    "makings": "How each picture was made; one that was found with several recipes has several.",
+    "tags": "One row per picture, tag and source.",
+    "colours": "The dominant colours of each picture.",
+    "sets": "The sets that are not hidden.",
+    "set_members": "Which pictures a set holds.",
+}
+SQL_MEANING = MEANING | {
+    "inside": "whether the file stands in the library's folder; `path` is then relative to it",
+    "main": "whether it is the file that the library shows",
+    "file_sha256": "of the file's bytes, hexadecimal",
+    "modified": "when the file was changed last, UTC",
+    "newest": "whether it is the making that the library shows",
+    "extra": "what else its producer recorded",
+    "tag": "normalised: lower case, single spaces",
+    "source": "`clip` or `hand`",
+    "score": "the encoder's, NULL by hand",
+    "rank": "0 for the largest share",
+    "hex": "such as #aabbcc",
+    "share": "of the picture, 0 to 1",
+    "created": "UTC",
+    "pictures": "how many it shows",
+    "position": "rises in the order of the set; numbers may be missing",
+    "set_name": "the name of the set",
+    "name": "of the set, or of the colour",
 }
 
 
@@ -87,13 +134,33 @@ def commands(command: click.Command, context: click.Context) -> Iterator[click.C
             yield from commands(under, click.Context(under, context, name))
 
 
-def columns() -> str:
-    """The rows of the table of columns, as the catalogue has them."""
+def types() -> dict[str, dict[str, str]]:
+    """The columns and types of every documented view, as the catalogue has them."""
     connection = duckdb.connect()
     migrate(connection)
-    rows = connection.execute("SELECT column_name, column_type FROM (DESCRIBE library)").fetchall()
-    types = dict(rows)
-    return "".join(f"| `{name}` | {types[name]} | {MEANING[name]} |\n" for name in COLUMNS)
+    found = {}
+    for name, select in VIEWS.items():
+        rows = connection.execute(f"DESCRIBE {select}").fetchall()
+        found[name] = {row[0]: row[1] for row in rows}
+    return found
+
+
+def columns() -> str:
+    """The rows of the table of columns, as the catalogue has them."""
+    return _rows(types()["library"], MEANING)
+
+
+def _rows(columns: Mapping[str, str], meaning: Mapping[str, str]) -> str:
+    return "".join(f"| `{name}` | {kind} | {meaning[name]} |\n" for name, kind in columns.items())
+
+
+def sql_page() -> str:
+    """docs/sql.md as it should be."""
+    parts = [SQL_HEAD]
+    for name, columns in types().items():
+        parts.append(f"\n## {name}\n{VIEW_MEANING[name]}\n\n| column | type | what it is |\n")
+        parts.append(f"| --- | --- | --- |\n{_rows(columns, SQL_MEANING)}")
+    return "".join(parts)
 
 
 def page() -> str:
@@ -107,3 +174,4 @@ def page() -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    SQL_PAGE.write_text(sql_page(), encoding="utf-8")

@@ -23,6 +23,7 @@ COMMANDS = {
     "export": ("sovgen.cli.export:export", "Copy pictures out as a clean data set."),
     "delete": ("sovgen.cli.picture:delete", "Move pictures to the trash."),
     "library": ("sovgen.cli.library:library", "Make, describe, check and re-embed a library."),
+    "sql": ("sovgen.cli.sql:sql", "Ask the catalogue in SQL."),
     "models": ("sovgen.cli.models:models", "List, describe, verify and export models."),
     "train": ("sovgen.cli.train:train", "Train, fine-tune and distil models."),
     "info": ("sovgen.cli.info:info", "Tell what this installation runs on."),
