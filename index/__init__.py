@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from index.making import Making
     from index.query import Query
     from index.reembed import Reembedded
+    from index.repair import Repaired
     from index.trash import Trashed
     from index.verify import Difference
 
@@ -73,6 +74,7 @@ _HOMES = {
     "NoSuchSet": "errors",
     "Query": "query",
     "Reembedded": "reembed",
+    "Repaired": "repair",
     "SetExists": "errors",
     "Trashed": "trash",
     "UnreadableImage": "errors",
@@ -107,6 +109,7 @@ __all__ = [
     "NoSuchSet",
     "Query",
     "Reembedded",
+    "Repaired",
     "SetExists",
     "Trashed",
     "UnreadableImage",

@@ -98,10 +98,12 @@ def entries(
 
 
 def insert(
-    connection: duckdb.DuckDBPyConnection, additions: Sequence[Addition], fingerprint: str
+    connection: duckdb.DuckDBPyConnection,
+    additions: Sequence[Addition],
+    fingerprint: str,
+    held: Mapping[str, Holding],
 ) -> list[int]:
-    """Write a batch; a picture that is known gains its file and its making. Returns numbers."""
-    held = holdings(connection, [a.id for a in additions])
+    """Write a batch; a picture that is held gains its file and its making. Returns numbers."""
     numbers = {id: holding.number for id, holding in held.items()}
     fresh: dict[int, Addition] = {}
     further: list[Addition] = []
@@ -122,9 +124,9 @@ def insert(
             _add_file(connection, numbers[addition.id], addition.file)
         if addition.making is not None:
             _add_making(connection, numbers[addition.id], addition.making)
+    words.renew(connection, sorted(set(numbers.values())))
     return [numbers[addition.id] for addition in additions]
 
-    words.renew(connection, sorted(set(numbers.values())))
 
 def _next_number(connection: duckdb.DuckDBPyConnection) -> int:
     """Numbers rise and are never given twice, also not after the trash was emptied."""

@@ -105,7 +105,7 @@ def _commit(store: Store, encoder: Encoder, additions: Sequence[Addition]) -> li
             return None
         buried = [h.number for h in held.values() if h.deleted]
         trash.restore_rows(connection, buried)
-        numbers = catalogue.insert(connection, additions, encoder.fingerprint)
+        numbers = catalogue.insert(connection, additions, encoder.fingerprint, held)
         entries = catalogue.entries(connection, store.root, numbers)
     if buried:
         trash.settle(store)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from index.making import Making
     from index.query import Query
     from index.reembed import Reembedded
+    from index.repair import Repaired
     from index.trash import Trashed
     from index.verify import Difference
 
@@ -168,6 +169,17 @@ class Library:
         from index.verify import verify
 
         return verify(self.store)
+
+    @classmethod
+    def repair(cls, root: Path | str, encoder: Encoder | None = None) -> Repaired:
+        """Mend what `verify` finds, also in a library that cannot be opened, and say what was done.
+
+        Raises LibraryDamaged when its catalogue cannot be read at all.
+        """
+        from index.repair import repair
+
+        library = cls(_absolute(root), encoder)
+        return repair(library.store, lambda: library.encoder)
 
     def reembed(self, encoder: Encoder, on_progress: OnProgress | None = None) -> Reembedded:
         """Go over to another encoder; see `index.reembed.reembed`."""

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 class Place:
     """One file on record.
 
-    number, id: of its picture; path: where it should be now; home: where it is when not deleted
+    number, id: of its picture; recorded: its path in the row
+    path: where it should be now; home: where it is when its picture is not deleted
     """
 
     number: int
     id: str
+    recorded: str
     path: Path
     home: Path
     inside: bool
@@ -59,4 +61,4 @@ def _place(
 ) -> Place:
     home = absolute(root, path, raw, inside)
     now = grave(root, id, home) if deleted and inside else home
-    return Place(number, id, now, home, inside, deleted, sha256)
+    return Place(number, id, path, now, home, inside, deleted, sha256)

@@ -30,6 +30,8 @@ def check(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     """Raise BadQuery unless the text is one condition."""
     if not text.strip():
         raise bad("it is empty")
+    if "\0" in text:
+        raise bad("it holds a NUL")
     if len(text) > LONGEST:
         raise bad(f"it is longer than {LONGEST:,} characters")
     envelope, condition = _parse(connection, text)

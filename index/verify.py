@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ Kind = Literal[
 ]
 
 
+ABANDONED_S = 600.0
+
+
 @dataclass(frozen=True)
 class Difference:
     """Something that does not agree.
@@ -41,12 +45,21 @@ class Difference:
 def verify(store: Store) -> list[Difference]:
     """Every difference there is; an empty list means that the library is whole."""
     with store.reading() as connection:
-        files = places(connection, store.root)
         found = [*_pictures(connection), *_rows(connection), *_snapshot(connection, store.root)]
+    on_disk = list(_on_disk(store))
+    if on_disk:
+        # others may have added or deleted between our look at rows and files; what is wrong stays
+        again = set(_on_disk(store))
+        on_disk = [difference for difference in on_disk if difference in again]
+    return found + on_disk
+
+
+def _on_disk(store: Store) -> Iterator[Difference]:
+    with store.reading() as connection:
+        files = places(connection, store.root)
     for place in files:
-        found += _file(place)
-    found += _strangers(store.root, {place.path for place in files})
-    return found
+        yield from _file(place)
+    yield from _strangers(store.root, {place.path for place in files})
 
 
 def _pictures(connection: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
@@ -102,6 +115,15 @@ def _strangers(root: Path, known: set[Path]) -> Iterator[Difference]:
             for name in sorted(names):
                 path = Path(parent, name)
                 if name.endswith(".partial"):
-                    yield Difference("partial", str(path), "is left of an interrupted write")
+                    if _is_abandoned(path):
+                        yield Difference("partial", str(path), "is left of an interrupted write")
                 elif path not in known:
                     yield Difference("orphan", str(path), "belongs to no picture on record")
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether nobody can be writing it any more."""
+    try:
+        return time.time() - path.stat().st_mtime > ABANDONED_S
+    except FileNotFoundError:
+        return False

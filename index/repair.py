@@ -1,0 +1,170 @@
+"""Repair: mend what `verify` finds, as far as it can be mended, and say what was done.
+
+Nothing that somebody made is deleted: a picture whose file is gone keeps its row, a file that
+nobody can read keeps its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index import vectors
+from index.adding import add
+from index.errors import LibraryDamaged, UnreadableImage
+from index.places import Place, places
+from index.record import Record, read_picture
+from index.reembed import reembed
+from index.refresh import refresh
+from index.trash import OF_PICTURE, settle
+from index.verify import Difference, verify
+
+if TYPE_CHECKING:
+    from index.encoder import Encoder
+    from index.store import Store
+
+
+_PASSES = 4
+_ONE_MAIN = """
+UPDATE files SET main = true WHERE rowid = (
+    SELECT min(rowid) FROM files WHERE picture = $1 HAVING NOT bool_or(main))
+"""
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What was done, a line each, and what is still wrong."""
+
+    done: list[str]
+    left: list[Difference]
+
+
+def repair(store: Store, encoder: Callable[[], Encoder]) -> Repaired:
+    """Mend a library. Raises LibraryDamaged when its catalogue cannot be read at all.
+
+    encoder: called only when pictures have to be looked at
+    """
+    done = [*_set_log_aside(store)]
+    settle(store)
+    found = verify(store)
+    for _ in range(_PASSES):
+        mended = [*_mend(store, encoder, found)]
+        if not mended:
+            break
+        done += mended
+        found = verify(store)
+    return Repaired(done, found)
+
+
+def _mend(
+    store: Store, encoder: Callable[[], Encoder], found: Sequence[Difference]
+) -> Iterator[str]:
+    kinds = {difference.kind for difference in found}
+    if "stray" in kinds:
+        yield from _remove_strays(store)
+    if "partial" in kinds:
+        yield from _remove_partials(found)
+    if "orphan" in kinds:
+        yield from _adopt(store, encoder(), found)
+    if kinds & {"missing", "changed"}:
+        yield from _follow_files(store)
+    if "no-vector" in kinds and (count := reembed(store, encoder()).done):
+        yield f"{count} pictures that had no vector have one"
+    if "snapshot" in kinds and refresh(store, force=True):
+        yield "the snapshot was made again"
+
+
+def _set_log_aside(store: Store) -> Iterator[str]:
+    """Go on without a write-ahead log that DuckDB refuses; every command before had emptied it."""
+    try:
+        with store.reading():
+            return
+    except LibraryDamaged:
+        log = store.path.with_name(f"{store.path.name}.wal")
+        if not log.exists():
+            raise
+    aside = next(p for p in _asides(log) if not p.exists())
+    log.rename(aside)
+    with store.reading():
+        yield f"the log could not be read and was set aside as {aside.name}"
+
+
+def _asides(log: Path) -> Iterator[Path]:
+    number = 1
+    while True:
+        yield log.with_name(f"{log.name}.damaged-{number}")
+        number += 1
+
+
+def _remove_strays(store: Store) -> Iterator[str]:
+    with store.writing() as connection:
+        for table in (*OF_PICTURE, *vectors.tables(connection)):
+            row = connection.execute(
+                f"DELETE FROM {table} WHERE picture NOT IN (SELECT seq FROM pictures)"  # noqa: S608
+            ).fetchone()
+            if row and row[0]:
+                yield f"{row[0]} rows of no picture were removed from {table}"
+
+
+def _remove_partials(found: Sequence[Difference]) -> Iterator[str]:
+    for difference in found:
+        if difference.kind == "partial":
+            Path(difference.where).unlink(missing_ok=True)
+            yield f"{difference.where} was left of an interrupted write and was removed"
+
+
+def _adopt(store: Store, encoder: Encoder, found: Sequence[Difference]) -> Iterator[str]:
+    """Take in the files that no row speaks of, where they stand."""
+    pictures = store.root / "pictures"
+    orphans = [Path(d.where) for d in found if d.kind == "orphan"]
+    report = add(store, encoder, [p for p in orphans if p.is_relative_to(pictures)], "in-place")
+    if report.added:
+        yield f"{len(report.added)} pictures that no row spoke of were taken in"
+    if report.known:
+        yield f"{report.known} more files of known pictures were recorded"
+
+
+def _follow_files(store: Store) -> Iterator[str]:
+    """Rows follow files whose bytes changed and pixels did not, and forget copies that are lost."""
+    with store.reading() as connection:
+        files = places(connection, store.root)
+    wrong = [place for place in files if _digest(place.path) != place.file_sha256]
+    sound = {place.number for place in files if place not in wrong}
+    for place in wrong:
+        record = _record_of(place)
+        with store.writing() as connection:
+            if record is not None:
+                connection.execute(
+                    "UPDATE files SET file_sha256 = ?, bytes = ?, mtime_ns = ? "
+                    "WHERE picture = ? AND path = ?",
+                    [record.file_sha256, record.bytes, record.mtime_ns, *_key(place)],
+                )
+                yield f"{place.path} has other bytes but the same pixels; it was recorded anew"
+            elif place.number in sound:
+                connection.execute("DELETE FROM files WHERE picture = ? AND path = ?", _key(place))
+                connection.execute(_ONE_MAIN, [place.number])
+                yield f"{place.path} is not the picture any more; {place.id[:8]} has another file"
+
+
+def _key(place: Place) -> list[object]:
+    return [place.number, place.recorded]
+
+
+def _record_of(place: Place) -> Record | None:
+    """What the file says, if it still is the same picture."""
+    try:
+        record, _ = read_picture(place.path)
+    except UnreadableImage:
+        return None
+    return record if record.id == place.id else None
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
