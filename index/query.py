@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from index.errors import BadQuery
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WEIGHT = re.compile(r"::\s*([-+]?(?:\d+\.?\d*|\.\d+))(?=\s|$)")
+
+
+Mode = Literal["pixels", "words", "both"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Query:
     where: a predicate over the columns of the view `library`
     tags: all of them; model: a name; set: the name of a set, whose pictures may be hidden ones
     since, until: local dates of adding, both inclusive
+    mode: go by the look of pictures, by the words written of them, or by both
     k: how many at most, None for all; everything: also what matches badly
     """
 
@@ -47,10 +51,13 @@ class Query:
     k: int | None = 20
     everything: bool = False
     set: str | None = None
+    mode: Mode = "both"
 
     def __post_init__(self) -> None:
         if self.k is not None and self.k < 1:
             raise BadQuery(f"Cannot show {self.k} pictures.", "Ask for at least one.")
+        if self.mode == "words" and self.like:
+            raise BadQuery("A picture to resemble has no words.", "Ask by pixels, or by both.")
 
 
 @dataclass(frozen=True)
