@@ -19,10 +19,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds `sd1`, `sd2` and `sdxl` as diffusers folders and as `.safetensors`."""
     from tests import tiny
+    from tests.single_file import save_single
 
     root = tmp_path_factory.mktemp("tiny")
     for name, build in tiny.PIPES.items():
         pipe = build()
         pipe.save_pretrained(root / name)
-        tiny.save_single(pipe, root / f"{name}.safetensors")
+        save_single(pipe, root / f"{name}.safetensors")
     return root

@@ -23,6 +23,7 @@ from sovgen.models.prediction import predicts_velocity
 from sovgen.models.towers import text_towers
 from sovgen.recipe import Recipe
 from tests import tiny
+from tests.single_file import save_single
 
 # diffusers' schedulers meet numpy 2.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers")
@@ -84,7 +85,7 @@ def test_half_precision_variant_is_found(tiny_models: Path, tmp_path: Path) -> N
 def test_single_file_says_what_it_predicts(tmp_path: Path) -> None:
     path = tmp_path / "sd2.safetensors"
     said = {"modelspec.prediction_type": "epsilon", "modelspec.resolution": "512x512"}
-    tiny.save_single(tiny.sd2(), path, said)
+    save_single(tiny.sd2(), path, said)
     model = load_model(path)
     assert model.own_scheduler.config.prediction_type == "epsilon"
     assert model.native_size == (512, 512)
