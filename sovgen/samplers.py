@@ -80,7 +80,6 @@ ALIASES: Mapping[str, str] = {
     "dpmsolver++": "dpm++ 2m",
     "dpmsolver multistep": "dpm++ 2m",
     "dpmsolver singlestep": "dpm++ 2s",
-    "dpmsolver sde": "dpm++ sde",
     "unipc multistep": "unipc",
     "deis multistep": "deis",
 }
@@ -100,7 +99,7 @@ def sampler_name(asked: str) -> str:
     name = ALIASES.get(name, name)
     if name in SAMPLERS:
         return name
-    if name.startswith("dpm++ sde"):
+    if name.startswith(("dpm++ sde", "dpmsolver sde")):
         raise BadRecipe(
             "The sampler DPM++ SDE draws its noise for a whole batch at once, so that one seed "
             "would not be one picture.",

@@ -87,5 +87,6 @@ def test_a_near_miss_is_told() -> None:
 
 
 def test_sampler_that_cannot_be_seeded_by_picture_is_refused_with_the_reason() -> None:
-    with pytest.raises(BadRecipe, match="whole batch"):
-        Recipe("a fox", sampler="DPM++ SDE Karras")
+    for name in ("DPM++ SDE Karras", "dpmsolver_sde"):
+        with pytest.raises(BadRecipe, match="whole batch"):
+            Recipe("a fox", sampler=name)
