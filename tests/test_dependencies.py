@@ -35,7 +35,8 @@ def normal(name: str) -> str:
 
 def imported() -> dict[str, set[str]]:
     """Distributions imported, by extra ('' for the core)."""
-    ours = {"sovgen", "index"} | set(sys.stdlib_module_names)
+    # _typeshed exists for type checkers alone.
+    ours = {"sovgen", "index", "_typeshed"} | set(sys.stdlib_module_names)
     found: dict[str, set[str]] = {}
     for package in ("sovgen", "index"):
         for path in (ROOT / package).rglob("*.py"):
