@@ -223,7 +223,8 @@ def _new(picture: Picture, encoder_match: str, private: bool) -> New:
         made=datetime.now().astimezone(),
     )
     if private:
-        making = replace(making, prompt=None, negative=None)
+        # A seed would let whoever guesses the prompt prove the guess.
+        making = replace(making, prompt=None, negative=None, seed=None)
     return New(
         data=encode_png(picture, private=private),
         stem=_stem(picture, private),
