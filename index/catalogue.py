@@ -240,8 +240,8 @@ def _making_row(number: int, making: Making) -> list[object]:
 def makings(connection: duckdb.DuckDBPyConnection, number: int) -> list[Making]:
     """Every recorded making of a picture, the newest first."""
     result = connection.execute(
-        "SELECT * EXCLUDE (picture, newest) FROM makings WHERE picture = ? "
-        "ORDER BY newest DESC, made DESC NULLS LAST",
+        "SELECT * EXCLUDE (picture, newest) REPLACE (made + to_minutes(made_offset) AS made) "
+        "FROM makings WHERE picture = ? ORDER BY newest DESC, makings.made DESC NULLS LAST",
         [number],
     )
     names = [column[0] for column in result.description or []]
@@ -250,10 +250,9 @@ def makings(connection: duckdb.DuckDBPyConnection, number: int) -> list[Making]:
 
 def _making_of(row: dict[str, object]) -> Making:
     extra, made, offset = row.pop("extra"), row.pop("made"), row.pop("made_offset")
-    local = zoned(made, offset)
     return Making(
         **row,  # type: ignore[arg-type]
-        made=local,
+        made=zoned(made, offset),
         extra=json.loads(extra) if isinstance(extra, str) else {},
     )
 

@@ -8,7 +8,7 @@ done before the transaction, so that a writer's turn is short.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -81,9 +81,7 @@ def _attempt(store: Store, encoder: Encoder, batch: Sequence[Incoming]) -> list[
     looks = _looks(encoder, list(fresh.values()))
     now = datetime.now().astimezone()
     with ExitStack() as undo, ThreadPoolExecutor(_THREADS) as threads:
-        files = threads.map(
-            lambda i: _file(store.root, i, held.get(i.record.id), now, undo), _files_once(batch)
-        )
+        files = threads.map(lambda i: _file(store.root, i, held, now, undo), _files_once(batch))
         extras = dict(threads.map(lambda i: _extras(store.root, i), fresh.values()))
         additions = [
             _addition(i, file, looks.get(i.record.id), extras.get(i.record.id, ()), now)
@@ -146,7 +144,7 @@ def _files_once(batch: Sequence[Incoming]) -> list[Incoming | None]:
 def _file(
     root: Path,
     incoming: Incoming | None,
-    held: Holding | None,
+    held: Mapping[str, Holding],
     now: datetime,
     undo: ExitStack,
 ) -> File | None:
@@ -158,9 +156,10 @@ def _file(
         return _described(root, record.path, record)
     home = placing.day_folder(root, now.date())
     target = home / f"{incoming.stem}-{record.id[:8]}{placing.SUFFIXES[record.media]}"
-    if held is not None and record.file_sha256 in held.files:
-        target = root / held.files[record.file_sha256]
-        if held.deleted or target.exists():
+    holding = held.get(record.id)
+    if holding is not None and record.file_sha256 in holding.files:
+        target = root / holding.files[record.file_sha256]
+        if holding.deleted or target.exists():
             return None
     placed = placing.place(target.parent, target.name, incoming.read())
     undo.callback(placed.unlink, missing_ok=True)
