@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from index import catalogue, words
+from index import catalogue, hiding, words
 from index.errors import BadQuery, NoSuchSet, SetExists
 from index.store import Store
 
@@ -103,12 +103,28 @@ def new_set(library: Library | Store, name: str) -> None:
         connection.execute("INSERT INTO sets VALUES (?, false, ?)", [name, moment])
 
 
+def hide_set(library: Library | Store, name: str, hidden: bool = True) -> None:
+    """Keep a set and its pictures out of everything that does not ask for the set, or end that.
+
+    Raises NoSuchSet.
+    """
+    store = _store(library)
+    with store.writing() as connection:
+        name = _required(connection, name)
+        connection.execute("UPDATE sets SET hidden = ? WHERE name = ?", [hidden, name])
+        numbers, _ = _members(connection, name)
+    hiding.settle(store, numbers)
+
+
 def delete_set(library: Library | Store, name: str) -> None:
     """Unmake a set; its pictures stay in the library. Raises NoSuchSet."""
-    with _store(library).writing() as connection:
+    store = _store(library)
+    with store.writing() as connection:
         name = _required(connection, name)
+        shown = hiding.members(connection, name)
         connection.execute("DELETE FROM set_members WHERE set_name = ?", [name])
         connection.execute("DELETE FROM sets WHERE name = ?", [name])
+    hiding.settle(store, shown or [])
 
 
 def add_to_set(library: Library | Store, name: str, prefixes: Sequence[str]) -> int:
@@ -116,7 +132,8 @@ def add_to_set(library: Library | Store, name: str, prefixes: Sequence[str]) -> 
 
     One that the set holds keeps its place. Raises NoSuchSet, NoSuchPicture or AmbiguousId.
     """
-    with _store(library).writing() as connection:
+    store = _store(library)
+    with store.writing() as connection:
         name = _required(connection, name)
         held, last = _members(connection, name)
         fresh = [number for number in _resolved(connection, prefixes) if number not in held]
@@ -126,37 +143,54 @@ def add_to_set(library: Library | Store, name: str, prefixes: Sequence[str]) -> 
             "unnest($3::INTEGER[])",
             [(name, number, last + place) for place, number in enumerate(fresh, 1)],
         )
-        return len(fresh)
+        hidden = hiding.members(connection, name)
+    hiding.settle(store, hidden or [])
+    return len(fresh)
 
 
 def remove_from_set(library: Library | Store, name: str, prefixes: Sequence[str]) -> int:
     """Take pictures out of a set; returns how many it held. Raises as `add_to_set` does."""
-    with _store(library).writing() as connection:
+    store = _store(library)
+    with store.writing() as connection:
         name = _required(connection, name)
+        numbers = _resolved(connection, prefixes)
+        was_hidden = hiding.members(connection, name) is not None
         result = connection.execute(
-            "DELETE FROM set_members WHERE set_name = ? AND picture IN ?",
-            [name, _resolved(connection, prefixes)],
+            "DELETE FROM set_members WHERE set_name = ? AND picture IN ?", [name, numbers]
         )
-        return _changed(result)
+        changed = _changed(result)
+    hiding.settle(store, numbers if was_hidden else [])
+    return changed
 
 
-def list_sets(library: Library | Store) -> list[PictureSet]:
-    """Every set by name; pictures in the trash do not count."""
+def list_sets(library: Library | Store, hidden: bool = False) -> list[PictureSet]:
+    """Every set by name; pictures in the trash, and those that are hidden, do not count.
+
+    hidden: also the hidden sets, which count their own pictures
+    """
     with _store(library).reading() as connection:
         rows = connection.execute(
             "SELECT name, count(l.seq), s.hidden, created FROM sets s "
-            "LEFT JOIN set_members ON set_name = name LEFT JOIN library l ON l.seq = picture "
-            "GROUP BY name, s.hidden, created ORDER BY name"
+            "LEFT JOIN set_members ON set_name = name "
+            "LEFT JOIN library l ON l.seq = picture AND l.hidden <= s.hidden "
+            "WHERE s.hidden <= ? GROUP BY name, s.hidden, created ORDER BY name",
+            [hidden],
         ).fetchall()
     return [PictureSet(name, n, hidden, at.replace(tzinfo=UTC)) for name, n, hidden, at in rows]
 
 
 def show_set(library: Library | Store, name: str) -> list[Entry]:
-    """The pictures of a set, in its order, without those in the trash. Raises NoSuchSet."""
+    """The pictures of a set, in its order, without those in the trash. Raises NoSuchSet.
+
+    A set that is not hidden does not show what another hides.
+    """
     store = _store(library)
     with store.reading() as connection:
-        numbers, _ = _members(connection, _required(connection, name))
-        return catalogue.entries(connection, store.root, numbers)
+        name = _required(connection, name)
+        numbers, _ = _members(connection, name)
+        entries = catalogue.entries(connection, store.root, numbers)
+        asked = hiding.members(connection, name) is not None
+    return [entry for entry in entries if asked or not entry.hidden]
 
 
 def normal_tag(text: str) -> str:

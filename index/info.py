@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index import migrations, registered, vectors
+from index.hiding import HIDDEN
 
 if TYPE_CHECKING:
     import duckdb
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class Info:
     """A library at a glance.
 
-    pictures: that can be seen; trashed: that can be restored; vectors: of the active encoder
+    pictures: that can be seen; trashed: that can be restored; hidden ones are not told of
+    vectors: of the active encoder, whatever becomes of their pictures
     encoder: its name; fingerprint and source: which one it is and where it is loaded from
     index: how search goes through the vectors, and why
     bytes: of the whole folder; schema: steps of `index.migrations`
@@ -44,8 +46,8 @@ def describe(store: Store) -> Info:
         active = registered.active(connection)
         return Info(
             root=store.root,
-            pictures=_count(connection, "library"),
-            trashed=_count(connection, "deleted WHERE NOT emptied"),
+            pictures=_count(connection, "library WHERE NOT hidden"),
+            trashed=_count(connection, f"deleted WHERE NOT emptied AND seq NOT IN {HIDDEN}"),
             encoder=active.name,
             fingerprint=active.fingerprint,
             source=active.source,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import vectors
+from index import vectors, words
 from index.adding import add
 from index.errors import LibraryDamaged, UnreadableImage
 from index.places import Place, places
@@ -73,8 +73,17 @@ def _mend(
         yield from _follow_files(store)
     if "no-vector" in kinds and (count := reembed(store, encoder()).done):
         yield f"{count} pictures that had no vector have one"
+    if "words" in kinds:
+        yield from _renew_words(store)
     if "snapshot" in kinds and refresh(store, force=True):
         yield "the snapshot was made again"
+
+
+def _renew_words(store: Store) -> Iterator[str]:
+    with store.writing() as connection:
+        numbers = words.stale(connection)
+        words.renew(connection, numbers)
+    yield f"the words of {len(numbers)} pictures were taken anew from what is written of them"
 
 
 def _set_log_aside(store: Store) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Selection: which pictures a query's filters let through.
 
-Deleted pictures are not in the view; pictures of hidden sets show only when their set is asked
+Deleted pictures are not in the view; pictures of a hidden set show only when that set is asked
 for. This file knows nothing of words, vectors or scores.
 """
 
@@ -103,7 +103,9 @@ def _membership(
     if query.set is None:
         return "NOT hidden"
     name = normal_name(query.set)
-    if not connection.execute("SELECT 1 FROM sets WHERE name = ?", [name]).fetchall():
+    row = connection.execute("SELECT hidden FROM sets WHERE name = ?", [name]).fetchone()
+    if row is None:
         raise NoSuchSet(f"There is no set {name!r}.", "See them: sovgen set list")
     values["name"] = name
-    return "seq IN (SELECT picture FROM set_members WHERE set_name = $name)"
+    inside = "seq IN (SELECT picture FROM set_members WHERE set_name = $name)"
+    return inside if row[0] else f"{inside} AND NOT hidden"

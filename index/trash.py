@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from index import catalogue, faults, placing, vectors
 from index.atomic import disk_refusals
 from index.errors import NoSuchPicture
+from index.hiding import HIDDEN
 from index.places import Place, grave, places
 from index.thumbnails import thumbnail_path
 
@@ -56,12 +57,12 @@ def delete(store: Store, prefixes: Iterable[str]) -> int:
 
 
 def listed(store: Store) -> list[Trashed]:
-    """What can be restored, the newest deletion first."""
+    """What can be restored, the newest deletion first; what hidden sets hold is not told."""
     with store.reading() as connection:
         rows = connection.execute(
-            "SELECT d.id, d.deleted, m.prompt FROM deleted d "
+            "SELECT d.id, d.deleted, m.prompt FROM deleted d "  # noqa: S608 - a constant
             "LEFT JOIN makings m ON m.picture = d.seq AND m.newest "
-            "WHERE NOT emptied ORDER BY d.deleted DESC, d.seq DESC"
+            f"WHERE NOT emptied AND d.seq NOT IN {HIDDEN} ORDER BY d.deleted DESC, d.seq DESC"
         ).fetchall()
     return [Trashed(id, moment.replace(tzinfo=UTC), prompt) for id, moment, prompt in rows]
 

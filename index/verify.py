@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from index import registered, snapshot, vectors
+from index import registered, snapshot, vectors, words
 from index.places import Place, places
 from index.trash import OF_PICTURE
 
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from index.store import Store
 
 Kind = Literal[
-    "missing", "changed", "orphan", "partial", "no-vector", "no-file", "stray", "twice", "snapshot"
+    "missing",
+    "changed",
+    "orphan",
+    "partial",
+    "no-vector",
+    "no-file",
+    "stray",
+    "twice",
+    "words",
+    "snapshot",
 ]
 
 
@@ -86,6 +95,10 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
         "SELECT id FROM pictures GROUP BY id HAVING count(*) > 1 OR count(DISTINCT seq) > 1"
     ).fetchall():
         yield Difference("twice", id, "is on record more than once")
+    for (id,) in connection.execute(
+        "SELECT id FROM pictures WHERE seq IN ? ORDER BY seq", [words.stale(connection)]
+    ).fetchall():
+        yield Difference("words", id, "is found by other words than are written of it")
 
 
 def _snapshot(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:

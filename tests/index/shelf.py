@@ -30,7 +30,7 @@ def lay(root: Path, files: Sequence[Path], makings: Sequence[Making | None] = ()
         additions = [
             _addition(path, root, making) for path, making in zip(files, told, strict=True)
         ]
-        catalogue.insert(connection, additions, "f" * 64)
+        catalogue.insert(connection, additions, "f" * 64, held={})
     return store
 
 

@@ -1,0 +1,56 @@
+"""Hiding: what the catalogue hides has no thumbnail on disk either.
+
+A picture is hidden while any set that holds it is. Its own file stays where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index.errors import UnreadableImage
+from index.record import read_picture
+from index.thumbnails import make_thumbnail, thumbnail_path
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from index.store import Store
+
+# For conditions over the tables; the view `library` has a column of its own.
+HIDDEN = "(SELECT picture FROM set_members JOIN sets ON name = set_name WHERE hidden)"
+
+
+def members(connection: duckdb.DuckDBPyConnection, name: str) -> list[int] | None:
+    """The numbers of a hidden set's pictures; None where the set is not hidden."""
+    if not connection.execute("SELECT 1 FROM sets WHERE name = ? AND hidden", [name]).fetchall():
+        return None
+    rows = connection.execute("SELECT picture FROM set_members WHERE set_name = ?", [name])
+    return [number for (number,) in rows.fetchall()]
+
+
+def settle(store: Store, numbers: Sequence[int]) -> None:
+    """Take away the thumbnails of those that are hidden now, and make those of the others anew.
+
+    Raises DiskFull or LibraryReadOnly. A picture that cannot be read stays without; `verify` tells.
+    """
+    from index import catalogue
+
+    with store.reading() as connection:
+        entries = catalogue.entries(connection, store.root, numbers)
+    for entry in entries:
+        if entry.hidden:
+            thumbnail_path(entry.id, store.root).unlink(missing_ok=True)
+        else:
+            _make(entry.path, entry.id, store.root)
+
+
+def _make(path: Path, id: str, root: Path) -> None:
+    if thumbnail_path(id, root).exists():
+        return
+    try:
+        _, image = read_picture(path)
+    except UnreadableImage:
+        return
+    make_thumbnail(image, id, root)

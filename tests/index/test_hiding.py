@@ -1,0 +1,133 @@
+"""Hiding: the pictures of a hidden set are nowhere until that set is asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from index import Library, Query, curate, lexical, question
+from index.entry import Entry
+from index.query import Mode, terms_of
+from index.thumbnails import thumbnail_path
+from tests.index.conftest import new, picture
+from tests.index.given import Given
+
+SHOWN, SECRET = 1, 2
+
+
+@pytest.fixture
+def entries(library: Library) -> list[Entry]:
+    """Two pictures; the second is in the hidden set `private` and in the plain set `all`."""
+    kept = library.keep([new(n, prompt=f"vixen number {n}") for n in (SHOWN, SECRET)])
+    curate.tag(library, [e.id for e in kept], ["wild"])
+    for name in ("private", "all"):
+        curate.new_set(library, name)
+    curate.add_to_set(library, "all", [e.id for e in kept])
+    curate.add_to_set(library, "private", [kept[1].id])
+    curate.hide_set(library, "private")
+    return library.list(Query(set="private")) and kept
+
+
+def seqs(found: list[Entry]) -> list[int]:
+    return [entry.seq for entry in found]
+
+
+@pytest.mark.parametrize("mode", ["pixels", "words", "both"])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, [SHOWN]),
+        ({"tags": ("wild",)}, [SHOWN]),
+        ({"where": "prompt ILIKE '%vixen%'"}, [SHOWN]),
+        ({"where": "list_contains(sets, 'private')"}, []),
+        ({"set": "all"}, [SHOWN]),
+        ({"set": "private"}, [SECRET]),
+    ],
+)
+def test_search_shows_what_is_hidden_only_to_who_asks_for_the_set(
+    library: Library,
+    encoder: Given,
+    entries: list[Entry],
+    mode: Mode,
+    query: dict[str, object],
+    expected: list[int],
+) -> None:
+    encoder.teach("vixen", picture(SECRET))  # the hidden picture is the best there is
+    found = library.search(Query("vixen", everything=True, mode=mode, **query)).hits  # type: ignore[arg-type]
+    assert [hit.entry.seq for hit in found] == expected
+    assert seqs(library.list(Query(**query))) == expected  # type: ignore[arg-type]
+
+
+def test_words_of_hidden_pictures_change_no_score(library: Library, entries: list[Entry]) -> None:
+    before = library.search(Query("vixen 1", mode="words")).hits[0].score
+    curate.note(library, [entries[1].id], "number 1 of all zebras")
+    assert library.search(Query("vixen 1", mode="words")).hits[0].score == before
+    # a word that only the hidden picture has is no word of the library: a typo of another, then
+    curate.note(library, [entries[0].id], "zebros")
+    assert library.search(Query("zebras", mode="words")).hits[0].words == {"zebras": "zebros"}
+
+
+def test_likeness_does_not_show_it(library: Library, entries: list[Entry]) -> None:
+    found = library.search(Query(like=(entries[0].id,), k=None)).hits
+    assert [hit.entry.seq for hit in found] == [SHOWN]
+
+
+def test_counts_leave_it_out(library: Library, entries: list[Entry]) -> None:
+    assert library.info().pictures == 1
+    assert [(s.name, s.count) for s in curate.list_sets(library)] == [("all", 1)]
+    everything = curate.list_sets(library, hidden=True)
+    assert [(s.name, s.count, s.hidden) for s in everything] == [
+        ("all", 1, False),
+        ("private", 1, True),
+    ]
+
+
+def test_plain_sets_do_not_show_it(library: Library, entries: list[Entry]) -> None:
+    assert seqs(curate.show_set(library, "all")) == [SHOWN]
+    assert seqs(curate.show_set(library, "private")) == [SECRET]
+
+
+def test_questions_in_sql_do_not_see_it(library: Library, entries: list[Entry]) -> None:
+    for view in question.VIEWS:
+        rows = [r for b in question.answer(library.store, f"FROM {view}").batches for r in b]
+        told = repr(rows)
+        assert "private" not in told and entries[1].id not in told, view
+
+
+def test_the_trash_does_not_tell_of_it(library: Library, entries: list[Entry]) -> None:
+    library.delete([e.id for e in entries])
+    assert [t.id for t in library.trashed()] == [entries[0].id]
+    assert library.info().trashed == 1
+    library.restore([entries[1].id])
+    assert seqs(library.list(Query(set="private"))) == [SECRET] and not library.list(Query())
+
+
+def test_it_has_no_thumbnail_while_it_is_hidden(library: Library, entries: list[Entry]) -> None:
+    def thumbnails() -> list[bool]:
+        return [thumbnail_path(e.id, library.root).exists() for e in entries]
+
+    assert thumbnails() == [True, False]
+    curate.add_to_set(library, "private", [entries[0].id])
+    assert thumbnails() == [False, False]
+    curate.remove_from_set(library, "private", [entries[0].id])
+    assert thumbnails() == [True, False]
+    curate.hide_set(library, "private", hidden=False)
+    assert thumbnails() == [True, True]
+    curate.hide_set(library, "private")
+    curate.delete_set(library, "private")
+    assert thumbnails() == [True, True]
+
+
+def test_making_it_again_does_not_bring_it_back(library: Library, entries: list[Entry]) -> None:
+    again = library.keep([new(SECRET, prompt="vixen number 2")])
+    assert again[0].hidden
+    assert not thumbnail_path(again[0].id, library.root).exists()
+    assert seqs(library.list(Query())) == [SHOWN]
+
+
+def test_an_end_of_hiding_shows_it_everywhere(library: Library, entries: list[Entry]) -> None:
+    curate.hide_set(library, "private", hidden=False)
+    assert len(library.search(Query("vixen", everything=True)).hits) == 2
+    assert seqs(library.list(Query())) == [SECRET, SHOWN]
+    assert library.info().pictures == 2
+    with library.store.reading() as connection:
+        assert len(lexical.find(connection, terms_of(Query("vixen")), None).numbers) == 2
