@@ -198,9 +198,9 @@ def normal_tag(text: str) -> str:
     return unicodedata.normalize("NFC", _named(text, "tag").lower())
 
 
-def normal_name(text: str) -> str:
-    """A set's name as it is kept: NFC, single spaces. Raises BadQuery."""
-    return _named(text, "set name")
+def normal_name(text: str, what: str = "set name") -> str:
+    """A name as it is kept: NFC, single spaces. Raises BadQuery."""
+    return _named(text, what)
 
 
 def _named(text: str, what: str) -> str:

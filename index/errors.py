@@ -16,6 +16,7 @@
     ├── AmbiguousId          several ids do
     ├── NoSuchSet            no set of that name
     ├── SetExists            a set of that name stands already
+    ├── NoSuchSearch         no search was saved under that name
     ├── BadQuery             a predicate, date or weight that cannot be understood
     └── ExportExists         the target holds files that would be overwritten
 
@@ -102,6 +103,10 @@ class NoSuchSet(LibraryError):
 
 class SetExists(LibraryError):
     """A set of that name stands already."""
+
+
+class NoSuchSearch(LibraryError):
+    """No search was saved under that name."""
 
 
 class BadQuery(LibraryError):

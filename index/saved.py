@@ -1,0 +1,108 @@
+"""Saved: searches by name, to be asked again.
+
+A search is kept as it was asked, so that it finds what the library holds when it is asked again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index.curate import normal_name
+from index.errors import BadQuery, NoSuchSearch
+from index.query import Query
+
+if TYPE_CHECKING:
+    from index.library import Library
+
+_DATES = ("since", "until")
+
+
+@dataclass(frozen=True)
+class SavedSearch:
+    """A search under a name; saved: when."""
+
+    name: str
+    query: Query
+    saved: datetime
+
+
+def save_search(library: Library, name: str, query: Query) -> None:
+    """Keep a search, in place of one of that name. Raises BadQuery."""
+    moment = datetime.now(UTC).replace(tzinfo=None)
+    values = [normal_name(name, "search name"), _written(query), moment]
+    with library.store.writing() as connection:
+        connection.execute("INSERT OR REPLACE INTO searches VALUES (?, ?, ?)", values)
+
+
+def saved_search(library: Library, name: str) -> Query:
+    """The search of that name. Raises NoSuchSearch."""
+    with library.store.reading() as connection:
+        row = connection.execute(
+            "SELECT query FROM searches WHERE name = ?", [normal_name(name, "search name")]
+        ).fetchone()
+    if row is None:
+        raise _missing(name)
+    return _read(row[0])
+
+
+def list_searches(library: Library) -> list[SavedSearch]:
+    """Every saved search, by name."""
+    with library.store.reading() as connection:
+        rows = connection.execute("SELECT name, query, saved FROM searches ORDER BY name")
+        found = rows.fetchall()
+    return [SavedSearch(name, _read(text), at.replace(tzinfo=UTC)) for name, text, at in found]
+
+
+def delete_search(library: Library, name: str) -> None:
+    """Forget a search; the pictures that it finds stay. Raises NoSuchSearch."""
+    with library.store.writing() as connection:
+        row = connection.execute(
+            "DELETE FROM searches WHERE name = ?", [normal_name(name, "search name")]
+        ).fetchone()
+        if not row or not row[0]:
+            raise _missing(name)
+
+
+def _missing(name: str) -> NoSuchSearch:
+    return NoSuchSearch(f"There is no saved search {name!r}.", "See them: sovgen saved list")
+
+
+def _written(query: Query) -> str:
+    """What a search says beyond a plain one, as JSON."""
+    plain = asdict(Query())
+    said = {name: value for name, value in asdict(query).items() if value != plain[name]}
+    text = json.dumps(said, default=_jsonable, sort_keys=True, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadQuery("A name or a word of this search is no text and cannot be kept.") from error
+    return text
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, Path):
+        return {"file": str(value.absolute())}
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _read(text: str) -> Query:
+    """The search; what a later version adds, and this one does not know, is not dropped."""
+    said: dict[str, object] = json.loads(text)
+    strange = sorted(said.keys() - {f.name for f in fields(Query)})
+    if strange:
+        raise BadQuery(f"The saved search asks for {strange[0]!r}, which is not known here.")
+    values = {name: _value(name, value) for name, value in said.items()}
+    return Query(**values)  # type: ignore[arg-type]
+
+
+def _value(name: str, value: object) -> object:
+    if name in _DATES:
+        return date.fromisoformat(str(value))
+    if not isinstance(value, list):
+        return value
+    return tuple(Path(v["file"]) if isinstance(v, Mapping) else v for v in value)
