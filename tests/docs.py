@@ -36,6 +36,14 @@ id, score, seed, model, prompt, path; `-` where there is nothing. With `--json` 
 objects with at least `id`, `path` (absolute), `seed`, `prompt` and `model`; a search adds `score`.
 With `--paths` the files alone, as their bytes.
 
+## How a search ranks
+With `--mode pixels` by the cosine of each picture with the query, -1 to 1. With `--mode words` by
+the share of the query's words that is written of the picture, 0 to 1: in its prompt, tags or note,
+whole, as a beginning (`fox` in `foxes`), or with one typo where no picture has the word so; rare
+words count more. With `--mode both` by its ranks in the two, 0 to 1; where no picture has any of
+the words, by the cosine alone. `--explain` shows every part. `--minus` and weights count in both:
+`"cat::2 night::-0.5"`.
+
 ## Columns for `--where`
 `--where` takes one SQL condition over these columns, in DuckDB's dialect: `steps >= 20`,
 `prompt ILIKE '%fox%'`, `list_contains(tags, 'animal')`, `rating >= 4 AND model = 'sovgen-mini'`.

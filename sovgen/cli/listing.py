@@ -34,6 +34,38 @@ def print_hits(hits: Sequence[Hit], form: str | None) -> None:
         print_entries([hit.entry for hit in hits], form, [hit.score for hit in hits])
 
 
+def print_explained(hits: Sequence[Hit], form: str | None) -> None:
+    """Write what a search found with all that its scores are made of."""
+    if form == "json":
+        told = [(fields(hit.entry), _explanation(hit)) for hit in hits]
+        print_json([known | {"score": e["score"], "explanation": e} for known, e in told])
+        return
+    for hit in hits:
+        click.echo(f"{hit.entry.id}\t{hit.score:.4f}\t{printable(hit.entry.prompt)}")
+        if hit.parts:
+            cosines = ", ".join(f"{printable(t)} {c:.4f}" for t, c in hit.parts.items())
+            click.echo(f"  look   {_place(hit.looks_rank)}  cosines: {cosines}")
+        if hit.words:
+            met = ", ".join(a if a == w else f"{a} = {w}" for a, w in sorted(hit.words.items()))
+            click.echo(f"  words  {_place(hit.words_rank)}  {hit.words_score:.4f} of them: {met}")
+
+
+def _explanation(hit: Hit) -> dict[str, object]:
+    return {
+        "score": round(hit.score, 6),
+        "look": {"rank": hit.looks_rank or None, "cosines": hit.parts},
+        "words": {
+            "rank": hit.words_rank or None,
+            "score": round(hit.words_score, 6),
+            "matched": hit.words,
+        },
+    }
+
+
+def _place(rank: int) -> str:
+    return f"{rank or '-':>4}"
+
+
 def print_entries(
     entries: Sequence[Entry], form: str | None, scores: Sequence[float | None] | None = None
 ) -> None:

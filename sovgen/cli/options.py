@@ -37,6 +37,7 @@ class Filters(TypedDict):
     where: str | None
     tags: tuple[str, ...]
     model: str | None
+    set: str | None
     since: date | None
     until: date | None
 
@@ -45,6 +46,7 @@ FILTERS = (
     click.option("--where", metavar="SQL", help="A condition over the library's columns."),
     click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only with this tag."),
     click.option("--model", metavar="NAME", help="Only drawn by this model."),
+    click.option("--set", metavar="NAME", help="Only in this set, which may be a hidden one."),
     click.option("--since", callback=day, metavar="DATE", help="Only added on this day or later."),
     click.option("--until", callback=day, metavar="DATE", help="Only added on this day or before."),
 )

@@ -1,4 +1,4 @@
-"""show, tag, rate, delete: one picture, or a few, by the beginnings of their ids."""
+"""show, tag, note, rate, delete: one picture, or a few, by the beginnings of their ids."""
 
 from __future__ import annotations
 
@@ -39,6 +39,20 @@ def tag(session: Session, prefix: str, tags: tuple[str, ...], remove: bool) -> N
 
     change = curate.untag if remove else curate.tag
     change(session.open(), [prefix], tags)
+
+
+@click.command(epilog='Example: sovgen note mfrg2zdf "for the birthday card"')
+@click.argument("prefix", metavar="ID")
+@click.argument("text")
+@click.pass_obj
+def note(session: Session, prefix: str, text: str) -> None:
+    """Write a note on a picture.
+
+    It takes the place of one that stands; an empty TEXT takes it away. Searches find its words.
+    """
+    from index import curate
+
+    curate.note(session.open(), [prefix], text)
 
 
 @click.command(epilog="Example: sovgen rate mfrg2zdf nvsxe3dp 5")

@@ -1,4 +1,4 @@
-"""set new|add|remove|list|show: named sets of pictures, in an order."""
+"""set new|add|remove|list|show|hide|unhide: named sets of pictures, in an order."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Sets(LazyGroup):
         "remove": ("sovgen.cli.sets:remove", "Take pictures out of a set."),
         "list": ("sovgen.cli.sets:list_sets", "List the sets and how many pictures each holds."),
         "show": ("sovgen.cli.sets:show", "List the pictures of a set, in its order."),
+        "hide": ("sovgen.cli.sets:hide", "Keep a set and its pictures out of sight."),
+        "unhide": ("sovgen.cli.sets:unhide", "End the hiding of a set."),
     }
 
 
@@ -66,13 +68,14 @@ def remove(session: Session, name: str, ids: tuple[str, ...]) -> None:
 
 
 @click.command("list", epilog="Example: sovgen set list")
+@click.option("--hidden", is_flag=True, help="List the hidden sets too.")
 @as_json
 @click.pass_obj
-def list_sets(session: Session, form: str | None) -> None:
+def list_sets(session: Session, hidden: bool, form: str | None) -> None:
     """List the sets and how many pictures each holds."""
     from index import curate
 
-    found = curate.list_sets(session.open())
+    found = curate.list_sets(session.open(), hidden)
     if form == "json":
         print_json(found)
         return
@@ -89,3 +92,28 @@ def show(session: Session, name: str, form: str | None) -> None:
     from index import curate
 
     print_entries(curate.show_set(session.open(), name), form)
+
+
+@click.command(epilog="Example: sovgen set hide private")
+@click.argument("name")
+@click.pass_obj
+def hide(session: Session, name: str) -> None:
+    """Keep a set and its pictures out of sight.
+
+    No search, list, count or thumbnail shows them, unless the set is asked for by its name: with
+    --set NAME, `sovgen set show NAME`, or `sovgen set list --hidden`. Ids still name them. The
+    picture files stay where they are.
+    """
+    from index import curate
+
+    curate.hide_set(session.open(), name)
+
+
+@click.command(epilog="Example: sovgen set unhide private")
+@click.argument("name")
+@click.pass_obj
+def unhide(session: Session, name: str) -> None:
+    """End the hiding of a set."""
+    from index import curate
+
+    curate.hide_set(session.open(), name, hidden=False)
