@@ -15,7 +15,7 @@ test: .venv/installed-dev system
 
 # The same harnesses at full counts: kills, writers, random instants.
 soak: .venv/installed-dev system
-	OMP_NUM_THREADS=1 SOVGEN_SOAK=1 $(PY) -m pytest -s tests/crash
+	OMP_NUM_THREADS=1 SOVGEN_SOAK=200 $(PY) -m pytest -s tests/crash
 
 check: .venv/installed-dev
 	$(PY) -m ruff check .

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from index import faults
 from index.atomic import disk_refusals
 
 LONGEST_SLUG = 60
@@ -61,6 +62,7 @@ def place(folder: Path, name: str, data: bytes) -> Path:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            faults.reach("placing")
             return _settle(Path(temporary), folder / name)
         finally:
             Path(temporary).unlink(missing_ok=True)

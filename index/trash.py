@@ -20,6 +20,7 @@ from index.atomic import disk_refusals
 from index.errors import NoSuchPicture
 from index.hiding import HIDDEN
 from index.places import Place, grave, places
+from index.refresh import refresh
 from index.thumbnails import thumbnail_path
 
 if TYPE_CHECKING:
@@ -47,13 +48,18 @@ def delete(store: Store, prefixes: Iterable[str]) -> int:
     """
     with store.writing() as connection:
         numbers = sorted({catalogue.resolve(connection, prefix) for prefix in prefixes})
-        connection.execute(
-            "INSERT INTO deleted SELECT seq, id, ?, false FROM pictures WHERE seq IN ?",
-            [datetime.now(UTC).replace(tzinfo=None), numbers],
-        )
-        _unsettle(connection, numbers)
+        bury(connection, numbers)
     settle(store)
     return len(numbers)
+
+
+def bury(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> None:
+    """Write tombstones, inside the caller's transaction; `settle` brings the files to the trash."""
+    connection.execute(
+        "INSERT INTO deleted SELECT seq, id, ?, false FROM pictures WHERE seq IN ?",
+        [datetime.now(UTC).replace(tzinfo=None), list(numbers)],
+    )
+    _unsettle(connection, numbers)
 
 
 def listed(store: Store) -> list[Trashed]:
@@ -100,6 +106,7 @@ def empty(store: Store) -> int:
         connection.execute("DELETE FROM pictures WHERE seq IN ?", [numbers])
         connection.execute("UPDATE deleted SET emptied = true")
     settle(store)
+    refresh(store)
     return len(numbers)
 
 
@@ -114,6 +121,7 @@ def settle(store: Store) -> None:
             _carry(store, place)
         for _, id, emptied in rows:
             if emptied:
+                faults.reach("emptying")
                 shutil.rmtree(store.root / "trash" / id, ignore_errors=True)
                 thumbnail_path(id, store.root).unlink(missing_ok=True)
         connection.execute("DELETE FROM unsettled")
