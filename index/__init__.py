@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from index.library import Library
     from index.making import Making
     from index.query import Query
+    from index.rebuild import Rebuilt
     from index.reembed import Reembedded
     from index.repair import Repaired
     from index.trash import Trashed
@@ -75,6 +76,7 @@ _HOMES = {
     "NoSuchSearch": "errors",
     "NoSuchSet": "errors",
     "Query": "query",
+    "Rebuilt": "rebuild",
     "Reembedded": "reembed",
     "Repaired": "repair",
     "SetExists": "errors",
@@ -111,6 +113,7 @@ __all__ = [
     "NoSuchSearch",
     "NoSuchSet",
     "Query",
+    "Rebuilt",
     "Reembedded",
     "Repaired",
     "SetExists",

@@ -54,6 +54,7 @@ class Addition:
     """One picture and one file of it.
 
     file: None when its bytes are in the library already; look: None when the picture is known
+    prompt: unit vector (width,) of a known picture's new prompt, if it has one
     """
 
     id: str
@@ -66,6 +67,7 @@ class Addition:
     making: Making | None
     look: Look | None
     colours: Sequence[Colour]
+    prompt: NDArray[np.float32] | None = None
 
 
 def recorded(path: Path, root: Path) -> tuple[str, bytes | None, bool]:

@@ -6,37 +6,24 @@ This file opens nothing and touches no picture file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import vectors, view, words
+from index import makings, vectors, view, words
 from index.addition import Addition, File, Look
-from index.entry import COLUMNS, PLACE, Entry, entry_of, zoned
+from index.columns import fill as fill
+from index.columns import split_zone
+from index.entry import COLUMNS, PLACE, Entry, entry_of
 from index.errors import AmbiguousId, NoSuchPicture
-from index.making import Making
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
+    from numpy.typing import NDArray
 
 SHORTEST_PREFIX = 4
-# What makes two makings the same: all but when, how long, and what was thought of it.
-_SAME = (
-    "producer prompt negative model model_hash sampler steps guidance seed width height "
-    "device dtype"
-).split()
-_TYPES = (
-    "VARCHAR VARCHAR VARCHAR VARCHAR VARCHAR VARCHAR INTEGER DOUBLE UBIGINT INTEGER INTEGER "
-    "VARCHAR VARCHAR DOUBLE VARCHAR VARCHAR TIMESTAMP SMALLINT JSON"
-).split()
-_INSERT_MAKINGS = (
-    f"INSERT INTO makings (picture, newest, {', '.join(_SAME)}, duration, encoder_match, safety, "
-    "made, made_offset, extra) SELECT unnest($1::BIGINT[]), true, "
-    + ", ".join(f"unnest(${n}::{kind}[])" for n, kind in enumerate(_TYPES, 2))
-)
 _ENTRY = f"SELECT {', '.join(COLUMNS + PLACE)} FROM ({view.select('picture IN $1')})"  # noqa: S608
 
 
@@ -118,12 +105,14 @@ def insert(
     insert_looks(connection, looks, fingerprint)
     _insert_tags(connection, looks)
     _insert_files(connection, [(n, a.file) for n, a in fresh.items() if a.file])
-    _insert_makings(connection, [(n, a.making) for n, a in fresh.items() if a.making is not None])
+    makings.insert(connection, [(n, a.making) for n, a in fresh.items() if a.making is not None])
     for addition in further:
         if addition.file is not None:
             _add_file(connection, numbers[addition.id], addition.file)
-        if addition.making is not None:
-            _add_making(connection, numbers[addition.id], addition.making)
+        if addition.making is not None and makings.add(
+            connection, numbers[addition.id], addition.making
+        ):
+            _set_adherence(connection, numbers[addition.id], fingerprint, addition.prompt)
     words.renew(connection, sorted(set(numbers.values())))
     return [numbers[addition.id] for addition in additions]
 
@@ -157,6 +146,21 @@ def _insert_pictures(connection: duckdb.DuckDBPyConnection, fresh: Mapping[int, 
             for number, a in fresh.items()
             for rank, colour in enumerate(a.colours)
         ],
+    )
+
+
+def _set_adherence(
+    connection: duckdb.DuckDBPyConnection,
+    number: int,
+    fingerprint: str,
+    prompt: NDArray[np.float32] | None,
+) -> None:
+    """A picture's adherence is to the prompt of its newest making, which has just changed."""
+    _, rows = vectors.read(connection, fingerprint, "picture = ?", [number])
+    adherence = None if prompt is None or not len(rows) else float(rows[0] @ prompt)
+    connection.execute(
+        "UPDATE looks SET adherence = ? WHERE picture = ? AND fingerprint = ?",
+        [adherence, number, fingerprint],
     )
 
 
@@ -208,76 +212,3 @@ def _add_file(connection: duckdb.DuckDBPyConnection, number: int, file: File) ->
     )
     has_main = connection.execute("SELECT 1 FROM files WHERE picture = ? AND main", [number])
     _insert_files(connection, [(number, file)], main=not has_main.fetchall())
-
-
-def _insert_makings(
-    connection: duckdb.DuckDBPyConnection, rows: Sequence[tuple[int, Making]]
-) -> None:
-    fill(connection, _INSERT_MAKINGS, [_making_row(number, making) for number, making in rows])
-
-
-def _add_making(connection: duckdb.DuckDBPyConnection, number: int, making: Making) -> None:
-    """One more making, unless it is recorded; the one made last becomes the newest."""
-    if any(_is_same(making, other) for other in makings(connection, number)):
-        return
-    _insert_makings(connection, [(number, making)])
-    connection.execute(
-        "UPDATE makings SET newest = (rowid = (SELECT arg_max(rowid, "
-        "(coalesce(made, '-infinity'::TIMESTAMP), rowid)) FROM makings WHERE picture = $1)) "
-        "WHERE picture = $1",
-        [number],
-    )
-
-
-def _making_row(number: int, making: Making) -> list[object]:
-    made, offset = split_zone(making.made) if making.made else (None, None)
-    extra = json.dumps(dict(making.extra), sort_keys=True) if making.extra else None
-    same = [_whole_seed(making) if name == "seed" else getattr(making, name) for name in _SAME]
-    others = [making.duration, making.encoder_match, making.safety, made, offset, extra]
-    return [number, *same, *others]
-
-
-def makings(connection: duckdb.DuckDBPyConnection, number: int) -> list[Making]:
-    """Every recorded making of a picture, the newest first."""
-    result = connection.execute(
-        "SELECT * EXCLUDE (picture, newest) REPLACE (made + to_minutes(made_offset) AS made) "
-        "FROM makings WHERE picture = ? ORDER BY newest DESC, makings.made DESC NULLS LAST",
-        [number],
-    )
-    names = [column[0] for column in result.description or []]
-    return [_making_of(dict(zip(names, row, strict=True))) for row in result.fetchall()]
-
-
-def _making_of(row: dict[str, object]) -> Making:
-    extra, made, offset = row.pop("extra"), row.pop("made"), row.pop("made_offset")
-    return Making(
-        **row,  # type: ignore[arg-type]
-        made=zoned(made, offset),
-        extra=json.loads(extra) if isinstance(extra, str) else {},
-    )
-
-
-def _is_same(making: Making, other: Making) -> bool:
-    first, second = _making_row(0, making), _making_row(0, other)
-    return first[: len(_SAME) + 1] == second[: len(_SAME) + 1]
-
-
-def _whole_seed(making: Making) -> int | None:
-    """The seed, where the column can hold it: a producer's -1 for "any" is no seed."""
-    return making.seed if making.seed is not None and 0 <= making.seed < 2**64 else None
-
-
-def split_zone(moment: datetime) -> tuple[datetime, int]:
-    """UTC without a zone, and the minutes that the zone lay ahead of it."""
-    local = moment.astimezone() if moment.tzinfo is None else moment
-    offset = local.utcoffset()
-    minutes = round(offset.total_seconds() / 60) if offset is not None else 0
-    return local.astimezone(UTC).replace(tzinfo=None), minutes
-
-
-def fill(
-    connection: duckdb.DuckDBPyConnection, statement: str, rows: Sequence[Sequence[object]]
-) -> None:
-    """Run an insert whose parameters are whole columns; for many rows one statement is enough."""
-    if rows:
-        connection.execute(statement, [list(column) for column in zip(*rows, strict=True)])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
 
 from index import view
+from index.columns import zoned
 
 # What an Entry is read from: the documented columns, and what its path and times need.
 COLUMNS = [*view.COLUMNS, "hidden", "file_sha256"]
@@ -78,9 +79,3 @@ def absolute(root: Path, path: str, raw_path: object, inside: bool) -> Path:
     """Where a recorded file is on this machine; raw_path wins, since its bytes are the name."""
     name = os.fsdecode(raw_path) if isinstance(raw_path, bytes) else path
     return root / name if inside else Path(name)
-
-
-def zoned(moment: object, offset: object) -> datetime | None:
-    if not isinstance(moment, datetime) or not isinstance(offset, int):
-        return None
-    return moment.replace(tzinfo=timezone(timedelta(minutes=offset)))

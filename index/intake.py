@@ -11,12 +11,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, faults, placing, registered, trash
+from index import catalogue, faults, makings, placing, registered, trash
 from index.addition import Addition, File, Look, recorded
 from index.catalogue import Holding
 from index.colours import dominant_colours
@@ -25,6 +25,7 @@ from index.record import Record
 from index.thumbnails import make_thumbnail
 
 if TYPE_CHECKING:
+    import duckdb
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
@@ -77,15 +78,20 @@ def _attempt(store: Store, encoder: Encoder, batch: Sequence[Incoming]) -> list[
     with store.reading() as connection:
         registered.require(registered.active(connection), encoder)
         held = catalogue.holdings(connection, [i.record.id for i in batch])
+        retold = _retold(connection, batch, held)
     fresh = {i.record.id: i for i in reversed(batch) if i.record.id not in held}
     looks = _looks(encoder, list(fresh.values()))
+    prompts = dict(zip(retold, encoder.encode_texts(list(retold.values())), strict=True))
     now = datetime.now().astimezone()
     with ExitStack() as undo, ThreadPoolExecutor(_THREADS) as threads:
         files = threads.map(lambda i: _file(store.root, i, held, now, undo), _files_once(batch))
         extras = dict(threads.map(lambda i: _extras(store.root, i), fresh.values()))
         additions = [
-            _addition(i, file, looks.get(i.record.id), extras.get(i.record.id, ()), now)
-            for i, file in zip(batch, files, strict=True)
+            replace(
+                _addition(i, file, looks.get(i.record.id), extras.get(i.record.id, ()), now),
+                prompt=prompts.get(place),
+            )
+            for place, (i, file) in enumerate(zip(batch, files, strict=True))
         ]
         faults.reach("placed")
         taken = _commit(store, encoder, additions)
@@ -113,6 +119,27 @@ def _commit(store: Store, encoder: Encoder, additions: Sequence[Addition]) -> li
         Taken(entry, entry.seq in shown or firsts[entry.seq] != place)
         for place, entry in enumerate(entries)
     ]
+
+
+def _retold(
+    connection: duckdb.DuckDBPyConnection,
+    batch: Sequence[Incoming],
+    held: Mapping[str, Holding],
+) -> dict[int, str]:
+    """The prompts of known pictures that were made another way this time, by place in the batch."""
+    recorded = makings.of_pictures(connection, [holding.number for holding in held.values()])
+    seen: set[str] = set()
+    found: dict[int, str] = {}
+    for place, incoming in enumerate(batch):
+        making, id = incoming.record.making, incoming.record.id
+        again = id in held or id in seen
+        seen.add(id)
+        if making is None or not making.prompt or not again:
+            continue
+        known = recorded.get(held[id].number, ()) if id in held else ()
+        if not any(makings.is_same(making, old) for old in known):
+            found[place] = making.prompt
+    return found
 
 
 def _looks(encoder: Encoder, fresh: Sequence[Incoming]) -> dict[str, Look]:
@@ -153,7 +180,7 @@ def _file(
         return None
     record = incoming.record
     if incoming.read is None:
-        return _described(root, record.path, record)
+        return _described(root, record.path, record, record.mtime_ns)
     home = placing.day_folder(root, now.date())
     target = home / f"{incoming.stem}-{record.id[:8]}{placing.SUFFIXES[record.media]}"
     holding = held.get(record.id)
@@ -163,13 +190,12 @@ def _file(
             return None
     placed = placing.place(target.parent, target.name, incoming.read())
     undo.callback(placed.unlink, missing_ok=True)
-    return _described(root, placed, record)
+    return _described(root, placed, record, os.stat(placed).st_mtime_ns)
 
 
-def _described(root: Path, path: Path, record: Record) -> File:
+def _described(root: Path, path: Path, record: Record, mtime_ns: int) -> File:
     name, raw, inside = recorded(path, root)
-    mtime = os.stat(path).st_mtime_ns
-    return File(name, raw, inside, record.file_sha256, record.bytes, mtime)
+    return File(name, raw, inside, record.file_sha256, record.bytes, mtime_ns)
 
 
 def _addition(

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, migrations, registered, selection, trash
-from index.errors import LibraryExists
+from index import catalogue, makings, migrations, registered, selection, trash
+from index.errors import LibraryDamaged, LibraryExists, NoLibrary
 from index.placing import make_folders
 from index.store import Store
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from index.keeping import New
     from index.making import Making
     from index.query import Query
+    from index.rebuild import Rebuilt
     from index.reembed import Reembedded
     from index.repair import Repaired
     from index.trash import Trashed
@@ -140,7 +141,7 @@ class Library:
     def makings(self, prefix: str) -> Sequence[Making]:
         """Every recorded making of a picture, the newest first."""
         with self.store.reading() as connection:
-            return catalogue.makings(connection, catalogue.resolve(connection, prefix))
+            return makings.of_picture(connection, catalogue.resolve(connection, prefix))
 
     def delete(self, ids: Iterable[str]) -> int:
         """Move pictures to the trash, all or none; returns how many."""
@@ -180,6 +181,27 @@ class Library:
 
         library = cls(_absolute(root), encoder)
         return repair(library.store, lambda: library.encoder)
+
+    @classmethod
+    def rebuild(
+        cls,
+        root: Path | str,
+        encoder: Encoder | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Rebuilt:
+        """Make the catalogue again from picture files and journal; see `index.rebuild.rebuild`.
+
+        encoder: None is the one that the old catalogue names, or the bundled one without it
+        """
+        from index.encoder import load_encoder
+        from index.rebuild import rebuild
+
+        library = cls(_absolute(root), encoder)
+        try:
+            known = library.encoder
+        except (NoLibrary, LibraryDamaged):
+            known = load_encoder()
+        return rebuild(library.root, known, on_progress)
 
     def reembed(self, encoder: Encoder, on_progress: OnProgress | None = None) -> Reembedded:
         """Go over to another encoder; see `index.reembed.reembed`."""

@@ -71,7 +71,58 @@ WHERE word <> '' ORDER BY picture;
 CREATE TABLE searches (name VARCHAR PRIMARY KEY, query JSON NOT NULL, saved TIMESTAMP NOT NULL);
 """
 
-MIGRATIONS: tuple[str, ...] = (M001, M002)
+# Perceptual hashes, computed when they are first asked for (see `index.phashes`).
+M003 = "CREATE TABLE phashes (picture BIGINT NOT NULL, hash UBIGINT NOT NULL)"
+
+# What the journal has still to say (see `index.journal`): triggers note it, so that nobody who
+# changes a row can forget to. Saved searches are replaced in place, which triggers cannot follow.
+M004 = """
+CREATE TABLE touched (kind VARCHAR NOT NULL, key VARCHAR NOT NULL);
+CREATE TRIGGER pictures_new AFTER INSERT ON pictures REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', seq FROM n;
+CREATE TRIGGER pictures_changed AFTER UPDATE ON pictures REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', seq FROM n;
+CREATE TRIGGER pictures_gone AFTER DELETE ON pictures REFERENCING OLD TABLE AS o
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', seq FROM o;
+CREATE TRIGGER files_new AFTER INSERT ON files REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM n;
+CREATE TRIGGER files_changed AFTER UPDATE ON files REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM n;
+CREATE TRIGGER files_gone AFTER DELETE ON files REFERENCING OLD TABLE AS o
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM o;
+CREATE TRIGGER makings_new AFTER INSERT ON makings REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM n;
+CREATE TRIGGER tags_new AFTER INSERT ON tags REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM n WHERE source = 'hand';
+CREATE TRIGGER tags_changed AFTER UPDATE ON tags REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM n WHERE source = 'hand';
+CREATE TRIGGER tags_gone AFTER DELETE ON tags REFERENCING OLD TABLE AS o
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM o WHERE source = 'hand';
+CREATE TRIGGER curation_new AFTER INSERT ON curation REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM n;
+CREATE TRIGGER curation_changed AFTER UPDATE ON curation REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM n;
+CREATE TRIGGER members_new AFTER INSERT ON set_members REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM n;
+CREATE TRIGGER members_changed AFTER UPDATE ON set_members REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM n;
+CREATE TRIGGER members_gone AFTER DELETE ON set_members REFERENCING OLD TABLE AS o
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM o;
+CREATE TRIGGER deleted_new AFTER INSERT ON deleted REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', seq FROM n;
+CREATE TRIGGER deleted_gone AFTER DELETE ON deleted REFERENCING OLD TABLE AS o
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', seq FROM o;
+CREATE TRIGGER sets_new AFTER INSERT ON sets REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'set', name FROM n;
+CREATE TRIGGER sets_changed AFTER UPDATE ON sets REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'set', name FROM n;
+CREATE TRIGGER sets_gone AFTER DELETE ON sets REFERENCING OLD TABLE AS o
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'set', name FROM o;
+INSERT INTO touched SELECT 'picture', seq FROM pictures
+    UNION ALL SELECT 'set', name FROM sets UNION ALL SELECT 'search', name FROM searches;
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

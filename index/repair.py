@@ -7,15 +7,17 @@ nobody can read keeps its place.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import vectors, words
+from index import journal, vectors, words
 from index.adding import add
 from index.errors import LibraryDamaged, UnreadableImage
 from index.places import Place, places
+from index.putback import put_back
+from index.rebuild import renew_journal
 from index.record import Record, read_picture
 from index.reembed import reembed
 from index.refresh import refresh
@@ -24,6 +26,8 @@ from index.verify import Difference, verify
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
+    from index.journal import Key
+    from index.remarks import Remark
     from index.store import Store
 
 
@@ -47,7 +51,10 @@ def repair(store: Store, encoder: Callable[[], Encoder]) -> Repaired:
 
     encoder: called only when pictures have to be looked at
     """
+    told = journal.read(store.root)
     done = [*_set_log_aside(store)]
+    if done:
+        done += _catch_up(store, encoder, told)
     settle(store)
     found = verify(store)
     for _ in range(_PASSES):
@@ -75,6 +82,8 @@ def _mend(
         yield f"{count} pictures that had no vector have one"
     if "words" in kinds:
         yield from _renew_words(store)
+    if "journal" in kinds:
+        yield from _write_journal(store)
     if "snapshot" in kinds and refresh(store, force=True):
         yield "the snapshot was made again"
 
@@ -84,6 +93,13 @@ def _renew_words(store: Store) -> Iterator[str]:
         numbers = words.stale(connection)
         words.renew(connection, numbers)
     yield f"the words of {len(numbers)} pictures were taken anew from what is written of them"
+
+
+def _write_journal(store: Store) -> Iterator[str]:
+    told = journal.read(store.root)
+    with store.writing() as connection:
+        renew_journal(connection, store.root, told)
+    yield "the journal was written anew from the catalogue"
 
 
 def _set_log_aside(store: Store) -> Iterator[str]:
@@ -99,6 +115,20 @@ def _set_log_aside(store: Store) -> Iterator[str]:
     log.rename(aside)
     with store.reading():
         yield f"the log could not be read and was set aside as {aside.name}"
+
+
+def _catch_up(
+    store: Store, encoder: Callable[[], Encoder], told: Mapping[Key, Remark]
+) -> Iterator[str]:
+    """Without its log the catalogue may be behind the journal, which then tells what is true."""
+    settle(store)
+    found = verify(store)
+    if any(difference.kind == "orphan" for difference in found):
+        yield from _adopt(store, encoder(), found)
+    with store.writing() as connection:
+        put_back(connection, told)
+        connection.execute("INSERT INTO unsettled SELECT seq, id FROM deleted WHERE NOT emptied")
+    yield "what the journal tells was put back"
 
 
 def _asides(log: Path) -> Iterator[Path]:

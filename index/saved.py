@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from index import journal
 from index.curate import normal_name
 from index.errors import BadQuery, NoSuchSearch
 from index.query import Query
@@ -37,6 +38,7 @@ def save_search(library: Library, name: str, query: Query) -> None:
     values = [normal_name(name, "search name"), _written(query), moment]
     with library.store.writing() as connection:
         connection.execute("INSERT OR REPLACE INTO searches VALUES (?, ?, ?)", values)
+        journal.touch(connection, "search", str(values[0]))
 
 
 def saved_search(library: Library, name: str) -> Query:
@@ -60,12 +62,12 @@ def list_searches(library: Library) -> list[SavedSearch]:
 
 def delete_search(library: Library, name: str) -> None:
     """Forget a search; the pictures that it finds stay. Raises NoSuchSearch."""
+    name = normal_name(name, "search name")
     with library.store.writing() as connection:
-        row = connection.execute(
-            "DELETE FROM searches WHERE name = ?", [normal_name(name, "search name")]
-        ).fetchone()
+        row = connection.execute("DELETE FROM searches WHERE name = ?", [name]).fetchone()
         if not row or not row[0]:
             raise _missing(name)
+        journal.touch(connection, "search", name)
 
 
 def _missing(name: str) -> NoSuchSearch:

@@ -11,13 +11,15 @@ This file knows nothing of pictures; the schema is `index.migrations`.
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import faults, migrations
+from index import faults, journal, migrations
 from index.errors import (
     DiskFull,
     LibraryBusy,
@@ -52,11 +54,12 @@ class Store:
     """The catalogue of one library.
 
     wait_s: seconds of patience while others are at work
+    name: of the catalogue's file; another than `library.duckdb` while one is being rebuilt
     """
 
-    def __init__(self, root: Path, wait_s: float = 60.0) -> None:
+    def __init__(self, root: Path, wait_s: float = 60.0, name: str = CATALOGUE) -> None:
         self.root = root
-        self.path = root / CATALOGUE
+        self.path = root / name
         self._wait_s = wait_s
         self._turns = Turns(root / "locks", wait_s)
 
@@ -82,6 +85,19 @@ class Store:
             faults.reach("committing")
             connection.execute("COMMIT")
             faults.reach("committed")
+            self._write_journal(connection)
+
+    def _write_journal(self, connection: duckdb.DuckDBPyConnection) -> None:
+        if self.path.name != CATALOGUE:
+            return  # one that is being rebuilt: the journal is what it is rebuilt from
+        connection.execute("BEGIN")
+        try:
+            journal.follow(connection, self.root)
+        except OSError:
+            # what was asked for is committed; the journal catches up when there is room for it
+            connection.execute("ROLLBACK")
+        else:
+            connection.execute("COMMIT")
 
     @contextmanager
     def beside(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -113,6 +129,19 @@ class Store:
             migrations.migrate(connection)
             connection.execute("COMMIT")
         self.path.chmod(0o600)
+
+    def replace_by(self, other: Path) -> Path | None:
+        """Let another catalogue take this one's place; the old one is set aside under this path."""
+        with self._turn("w"), self.translated():
+            aside = next(p for p in _asides(self.path) if not p.exists())
+            log = Path(f"{self.path}.wal")
+            if self.path.exists():
+                os.link(self.path, aside)
+            if log.exists():
+                log.rename(f"{aside}.wal")
+            faults.reach("replacing")
+            os.replace(other, self.path)
+        return aside if aside.exists() else None
 
     def upgrade(self) -> None:
         """Bring the schema up to date; does nothing to a current one."""
@@ -188,6 +217,12 @@ class Store:
                 if not _is_locked(error) or time.monotonic() > deadline:
                     raise
             time.sleep(_RETRY_S)
+
+
+def _asides(path: Path) -> Iterator[Path]:
+    """Names for a catalogue that was replaced."""
+    for number in count(1):
+        yield path.with_name(f"{path.stem}.replaced-{number}{path.suffix}")
 
 
 def _is_locked(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from index import registered, snapshot, vectors, words
+from index import journal, registered, snapshot, vectors, words
 from index.places import Place, places
 from index.trash import OF_PICTURE
 
@@ -33,6 +33,7 @@ Kind = Literal[
     "twice",
     "words",
     "snapshot",
+    "journal",
 ]
 
 
@@ -55,6 +56,8 @@ def verify(store: Store) -> list[Difference]:
     """Every difference there is; an empty list means that the library is whole."""
     with store.reading() as connection:
         found = [*_pictures(connection), *_rows(connection), *_snapshot(connection, store.root)]
+        for _, name in journal.differences(connection, store.root):
+            found.append(Difference("journal", name, "is not in the journal as it is on record"))
     on_disk = list(_on_disk(store))
     if on_disk:
         # others may have added or deleted between our look at rows and files; what is wrong stays

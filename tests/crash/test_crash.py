@@ -33,6 +33,7 @@ POINTS = (
     "committing:7",
     "committed:2",
     "committed:7",
+    "journaled:4",
     "carrying:1",
     "snapshot-written:1",
     "snapshot-published:1",

@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from index import AmbiguousId, Library, Making, New, NoSuchPicture, Query
 from tests.index.conftest import new, picture, png
+from tests.index.given import Given
 from tests.index.rows import insert_rows, unit
 
 EVERYTHING = Making(
@@ -63,6 +64,21 @@ def test_the_same_making_again_is_one_row_and_another_is_a_second(library: Libra
     library.keep([new(1, seed=3, made=datetime(2026, 1, 1, tzinfo=UTC))])
     assert [m.seed for m in library.makings(first.id)] == [2, 3, 1]
     assert library.get(first.id).seed == 2  # of the one made last
+
+
+def test_adherence_is_to_the_prompt_of_the_newest_making(library: Library, encoder: Given) -> None:
+    encoder.teach("what it shows", picture(1))
+    library.keep([new(1, prompt="something else")])
+    newer = new(1, prompt="what it shows", made=datetime(2026, 1, 2, tzinfo=UTC))
+    assert library.keep([newer])[0].adherence == pytest.approx(1.0, abs=1e-6)
+    older = new(1, prompt="long ago", made=datetime(2025, 1, 2, tzinfo=UTC))
+    assert library.keep([older])[0].adherence == pytest.approx(1.0, abs=1e-6)
+    both = [
+        new(2, prompt="x"),
+        new(2, prompt="what it shows", made=datetime(2026, 1, 2, tzinfo=UTC)),
+    ]
+    encoder.teach("what it shows", picture(2))
+    assert library.keep(both)[0].adherence == pytest.approx(1.0, abs=1e-6)
 
 
 def test_one_picture_in_two_files_of_other_bytes_is_one_picture(

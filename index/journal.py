@@ -1,0 +1,138 @@
+"""Journal: what cannot be worked out from picture files, as plain JSON lines beside them.
+
+`pictures/.curation/journal.jsonl` follows the catalogue, which stays the only truth: triggers note
+in the table `touched` what a transaction changed, and once it is committed a line for each is
+appended, within the same turn. A crash in between leaves the notes, and the next writer's turn
+appends. The last line about a thing is the one that holds, so a line may be written twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from index import faults, remarks
+from index.remarks import Remark, key_of
+
+if TYPE_CHECKING:
+    import duckdb
+
+Key = tuple[str, str]
+
+
+def path_of(root: Path) -> Path:
+    """Where a library's journal is."""
+    return root / "pictures" / ".curation" / "journal.jsonl"
+
+
+def touch(connection: duckdb.DuckDBPyConnection, kind: str, key: str) -> None:
+    """Note a change that no trigger sees, inside the caller's transaction."""
+    connection.execute("INSERT INTO touched VALUES (?, ?)", [kind, key])
+
+
+def follow(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Append a line for all that was touched, and forget that it was.
+
+    In a transaction of its own, within the turn that touched it. Raises OSError where the line
+    cannot be written; what was touched is then still known.
+    """
+    touched = connection.execute("SELECT DISTINCT kind, key FROM touched").fetchall()
+    if not touched:
+        return
+    append(path_of(root), _said(connection, touched))
+    faults.reach("journaled")
+    connection.execute("DELETE FROM touched")
+
+
+def append(path: Path, lines: Iterable[Mapping[str, object]]) -> None:
+    """Add lines that outlive a power cut. A line that a full disk cut short is ended first."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        if end and os.pread(descriptor, 1, end - 1) != b"\n":
+            data = b"\n" + data
+        file.write(data)
+        os.fsync(descriptor)
+
+
+def rewrite(root: Path, lines: Iterable[Mapping[str, object]]) -> None:
+    """Put these lines in the place of all that was written before."""
+    from index.atomic import write_atomically
+
+    path = path_of(root)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    write_atomically(path, text.encode(), durable=True)
+
+
+def read(root: Path) -> dict[Key, Remark]:
+    """The remark that holds for each thing, in the order in which things were first spoken of."""
+    held: dict[Key, Remark] = {}
+    try:
+        lines = path_of(root).read_bytes().splitlines()
+    except FileNotFoundError:
+        return held
+    for line in lines:
+        remark = _parsed(line)
+        key = key_of(remark)
+        if key is not None:
+            held[key] = remark
+    return {key: remark for key, remark in held.items() if not remark.get("gone")}
+
+
+def differences(connection: duckdb.DuckDBPyConnection, root: Path) -> list[Key]:
+    """What the journal tells otherwise than the catalogue.
+
+    Left out are what is still to follow, and pictures of which only the journal knows: their files
+    may come back.
+    """
+    told = read(root)
+    true = {key_of(remark): remark for remark in remarks.of_everything(connection)}
+    known = {key for key in told if key[0] != "picture" or key in true}
+    wrong = [key for key in {*known, *true} if key and told.get(key) != true.get(key)]
+    touched = connection.execute("SELECT kind, key FROM touched").fetchall()
+    late = {(kind, _name(connection, kind, key)) for kind, key in touched}
+    return sorted(set(wrong) - late)
+
+
+def _said(connection: duckdb.DuckDBPyConnection, touched: Iterable[Key]) -> list[Remark]:
+    keys: dict[str, list[str]] = {"picture": [], "set": [], "search": []}
+    for kind, key in touched:
+        keys[kind].append(key)
+    numbers = [int(key) for key in keys["picture"]]
+    said = [
+        *remarks.of_sets(connection, keys["set"]),
+        *remarks.of_searches(connection, keys["search"]),
+        *remarks.of_pictures(connection, numbers),
+    ]
+    there = {key_of(remark) for remark in said}
+    named = [(kind, _name(connection, kind, key)) for kind in keys for key in keys[kind]]
+    gone = [
+        {kind: name, "gone": True} for kind, name in named if name and (kind, name) not in there
+    ]
+    return gone + said
+
+
+def _name(connection: duckdb.DuckDBPyConnection, kind: str, key: str) -> str:
+    """A picture is touched by its number and spoken of by its id; empty for one never committed."""
+    if kind != "picture":
+        return key
+    row = connection.execute(
+        "SELECT id FROM pictures WHERE seq = $1 UNION SELECT id FROM deleted WHERE seq = $1",
+        [int(key)],
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """A line as an object; an empty one for a line that was cut short."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

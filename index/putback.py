@@ -1,0 +1,128 @@
+"""Putting back: what a journal remembers of pictures, sets and searches goes into a catalogue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from index import makings, words
+from index.columns import fill, split_zone
+from index.making import Making
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from index.journal import Key
+    from index.remarks import Remark
+
+
+def put_back(connection: duckdb.DuckDBPyConnection, told: Mapping[Key, Remark]) -> None:
+    """Make the catalogue say of the things told what they say, and leave the rest as it is.
+
+    Pictures that the catalogue does not hold are passed over. In the caller's transaction; files
+    of deleted pictures are left to `index.trash.settle`.
+    """
+    numbers = dict(connection.execute("SELECT id, seq FROM pictures").fetchall())
+    pictures = {
+        numbers[name]: remark
+        for (kind, name), remark in told.items()
+        if kind == "picture" and name in numbers
+    }
+    _clear(connection, list(pictures))
+    _put_pictures(connection, pictures)
+    _put_sets(connection, [r for (kind, _), r in told.items() if kind == "set"])
+    _put_searches(connection, [r for (kind, _), r in told.items() if kind == "search"])
+    words.renew(connection, list(pictures))
+
+
+def _clear(connection: duckdb.DuckDBPyConnection, numbers: list[int]) -> None:
+    connection.execute("DELETE FROM makings WHERE picture IN ?", [numbers])
+    connection.execute("DELETE FROM tags WHERE source = 'hand' AND picture IN ?", [numbers])
+    connection.execute("DELETE FROM curation WHERE picture IN ?", [numbers])
+    connection.execute("DELETE FROM set_members WHERE picture IN ?", [numbers])
+    connection.execute("DELETE FROM deleted WHERE seq IN ? AND NOT emptied", [numbers])
+
+
+def _put_pictures(connection: duckdb.DuckDBPyConnection, told: Mapping[int, Remark]) -> None:
+    times = [(n, *split_zone(_time(r["added"]))) for n, r in told.items()]
+    fill(
+        connection,
+        "UPDATE pictures SET added = t.added, added_offset = t.minutes FROM (SELECT "
+        "unnest($1::BIGINT[]) AS number, unnest($2::TIMESTAMP[]) AS added, "
+        "unnest($3::SMALLINT[]) AS minutes) t WHERE seq = number",
+        times,
+    )
+    made = [(n, making_of(m)) for n, r in told.items() for m in r.get("makings", ())]
+    makings.insert(connection, made)
+    fill(
+        connection,
+        "INSERT INTO tags SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[]), 'hand', NULL",
+        [(n, tag) for n, r in told.items() for tag in r.get("tags", ())],
+    )
+    fill(
+        connection,
+        "INSERT INTO curation SELECT unnest($1::BIGINT[]), unnest($2::TINYINT[]), "
+        "unnest($3::VARCHAR[])",
+        [
+            (n, r.get("rating"), r.get("note"))
+            for n, r in told.items()
+            if {"rating", "note"} & r.keys()
+        ],
+    )
+    fill(
+        connection,
+        "INSERT INTO set_members SELECT unnest($1::VARCHAR[]), unnest($2::BIGINT[]), "
+        "unnest($3::INTEGER[])",
+        [(name, n, place) for n, r in told.items() for name, place in r.get("sets", {}).items()],
+    )
+    fill(
+        connection,
+        "INSERT INTO deleted SELECT number, id, moment, false FROM (SELECT "
+        "unnest($1::BIGINT[]) AS number, unnest($2::TIMESTAMP[]) AS moment) "
+        "JOIN pictures ON seq = number",
+        [(n, split_zone(_time(r["deleted"]))[0]) for n, r in told.items() if "deleted" in r],
+    )
+    _choose_main_files(connection, told)
+
+
+def _choose_main_files(connection: duckdb.DuckDBPyConnection, told: Mapping[int, Remark]) -> None:
+    """The first file named is the main one, where there are several."""
+    for number, remark in told.items():
+        files = remark.get("files", ())
+        if len(files) > 1:
+            connection.execute(
+                "UPDATE files SET main = (path = $2) WHERE picture = $1 AND EXISTS "
+                "(SELECT 1 FROM files WHERE picture = $1 AND path = $2)",
+                [number, files[0]["path"]],
+            )
+
+
+def _put_sets(connection: duckdb.DuckDBPyConnection, told: Iterable[Remark]) -> None:
+    for remark in told:
+        created = split_zone(_time(remark["created"]))[0]
+        connection.execute("DELETE FROM sets WHERE name = ?", [remark["set"]])
+        connection.execute(
+            "INSERT INTO sets VALUES (?, ?, ?)",
+            [remark["set"], remark.get("hidden", False), created],
+        )
+
+
+def _put_searches(connection: duckdb.DuckDBPyConnection, told: Iterable[Remark]) -> None:
+    for remark in told:
+        connection.execute(
+            "INSERT OR REPLACE INTO searches VALUES (?, ?, ?)",
+            [remark["search"], json.dumps(remark["query"]), split_zone(_time(remark["saved"]))[0]],
+        )
+
+
+def making_of(values: Mapping[str, Any]) -> Making:
+    """The making that a remark tells of."""
+    made = values.get("made")
+    return Making(**{**values, "made": _time(made) if made else None})
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
