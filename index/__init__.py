@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from index.adding import AddReport, Failure
     from index.answer import Answer, Hit
+    from index.backup import Backup
     from index.entry import Entry
     from index.errors import (
         AmbiguousId,
@@ -51,6 +52,7 @@ _HOMES = {
     "AddReport": "adding",
     "AmbiguousId": "errors",
     "Answer": "answer",
+    "Backup": "backup",
     "BadQuery": "errors",
     "Difference": "verify",
     "DiskFull": "errors",
@@ -88,6 +90,7 @@ __all__ = [
     "AddReport",
     "AmbiguousId",
     "Answer",
+    "Backup",
     "BadQuery",
     "Difference",
     "DiskFull",

@@ -18,6 +18,7 @@ from index.store import Store
 if TYPE_CHECKING:
     from index.adding import AddReport, Mode, OnProgress
     from index.answer import Answer
+    from index.backup import Backup
     from index.encoder import Encoder
     from index.entry import Entry
     from index.info import Info
@@ -202,6 +203,20 @@ class Library:
         except (NoLibrary, LibraryDamaged):
             known = load_encoder()
         return rebuild(library.root, known, on_progress)
+
+    def backup(self, path: Path | str) -> Backup:
+        """Write the whole library into a new file; see `index.backup.backup`."""
+        from index.backup import backup
+
+        return backup(self.store, _absolute(path))
+
+    @classmethod
+    def from_backup(cls, path: Path | str, root: Path | str) -> Library:
+        """Lay the library of a backup in an empty folder and open it."""
+        from index.backup import restore
+
+        restore(_absolute(path), _absolute(root))
+        return cls.open(root)
 
     def reembed(self, encoder: Encoder, on_progress: OnProgress | None = None) -> Reembedded:
         """Go over to another encoder; see `index.reembed.reembed`."""

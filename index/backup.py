@@ -1,0 +1,168 @@
+"""Backup: a whole library in one file, consistent however much others write meanwhile.
+
+A zip without compression: the catalogue, the journal, the thumbnails, and every picture file under
+its sha256. Most files are copied while others work; the catalogue and the few files that came since
+are copied within one reader's turn, so that the two belong together. Files that stand outside the
+library are not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index import journal
+from index.atomic import disk_refusals
+from index.errors import ExportExists, LibraryDamaged, LibraryExists, NoLibrary
+from index.places import Place, places
+from index.placing import make_folders
+from index.store import CATALOGUE, Store
+
+if TYPE_CHECKING:
+    import duckdb
+
+JOURNAL = "journal.jsonl"
+_PLAIN = re.compile(rf"{re.escape(CATALOGUE)}(\.wal)?|thumbs/[a-z2-7]{{2}}/[a-z2-7]{{52}}\.webp")
+_STEP = 1 << 20
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What a backup holds, and the ids of pictures that had a file missing or changed."""
+
+    path: Path
+    pictures: int
+    bytes: int
+    lacking: list[str]
+
+
+def backup(store: Store, path: Path) -> Backup:
+    """Write a library into a new file. Raises ExportExists when it stands, DiskFull and its kin."""
+    if path.exists():
+        raise ExportExists(f"{path} stands already.", "Name another file.")
+    with _archive(path) as archive:
+        held: set[str] = set()
+        with store.reading() as connection:
+            files = _inside(connection, store.root)
+        _copy(archive, files, held)
+        for thumb in sorted((store.root / "thumbs").rglob("*.webp")):
+            archive.write(thumb, thumb.relative_to(store.root).as_posix())
+        with store.reading() as connection:
+            files = _inside(connection, store.root)
+            _copy(archive, files, held)
+            _copy_catalogue(archive, store)
+            row = connection.execute("SELECT count(*) FROM pictures").fetchone()
+    lacking = sorted({place.id for place in files if place.file_sha256 not in held})
+    return Backup(path, int(row[0]) if row else 0, path.stat().st_size, lacking)
+
+
+def restore(path: Path, root: Path) -> Backup:
+    """Lay the library of a backup in a folder that is empty or not there yet.
+
+    Raises LibraryExists, or LibraryDamaged when the backup cannot be read; then there is no folder.
+    """
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise LibraryExists(f"{root} is not empty.", "Name another folder.")
+    make_folders(root.parent)
+    with (
+        disk_refusals(root.parent),
+        tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as temporary,
+    ):
+        laid = Path(temporary) / "library"
+        try:
+            with zipfile.ZipFile(path) as archive:
+                _lay(archive, laid)
+        except (zipfile.BadZipFile, NoLibrary, KeyError, ValueError, EOFError) as error:
+            raise _unreadable(path) from error
+        with Store(laid).reading() as connection:
+            files = _inside(connection, laid)
+            row = connection.execute("SELECT count(*) FROM pictures").fetchone()
+        lacking = sorted({place.id for place in files if not place.path.exists()})
+        if root.exists():
+            root.rmdir()
+        os.replace(laid, root)
+    return Backup(path, int(row[0]) if row else 0, path.stat().st_size, lacking)
+
+
+def _inside(connection: duckdb.DuckDBPyConnection, root: Path) -> list[Place]:
+    return [place for place in places(connection, root) if place.inside]
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip that gets its name once it is whole and on the disk."""
+    with disk_refusals(path.parent):
+        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
+        try:
+            with open(descriptor, "wb") as file:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                    yield archive
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+def _copy(archive: zipfile.ZipFile, files: Iterable[Place], held: set[str]) -> None:
+    """Add files that are there and are what they should be, each content once."""
+    for place in files:
+        if place.file_sha256 in held:
+            continue
+        try:
+            data = place.path.read_bytes()
+        except FileNotFoundError:
+            continue  # moved since it was listed, or lost: the second look tells
+        if hashlib.sha256(data).hexdigest() == place.file_sha256:
+            archive.writestr(f"files/{place.file_sha256}", data)
+            held.add(place.file_sha256)
+
+
+def _copy_catalogue(archive: zipfile.ZipFile, store: Store) -> None:
+    """Nobody writes in a reader's turn, so the file and its log are one state."""
+    for path in (store.path, Path(f"{store.path}.wal")):
+        if path.exists():
+            archive.write(path, path.name)
+    if journal.path_of(store.root).exists():
+        archive.write(journal.path_of(store.root), JOURNAL)
+
+
+def _lay(archive: zipfile.ZipFile, root: Path) -> None:
+    for folder in (root, *(root / name for name in ("pictures", "vectors", "trash", "locks"))):
+        make_folders(folder)
+    for name in archive.namelist():
+        if _PLAIN.fullmatch(name):
+            _extract(archive, name, root / name)
+    if JOURNAL in archive.namelist():
+        _extract(archive, JOURNAL, journal.path_of(root))
+    with Store(root).reading() as connection:
+        files = _inside(connection, root)
+    there = set(archive.namelist())
+    for place in files:
+        if ".." in place.path.relative_to(root).parts:
+            raise ValueError(f"{place.recorded} leads out of the library")
+        if f"files/{place.file_sha256}" in there:
+            _extract(archive, f"files/{place.file_sha256}", place.path)
+
+
+def _extract(archive: zipfile.ZipFile, name: str, target: Path) -> None:
+    """Write one member; zipfile checks its CRC."""
+    make_folders(target.parent)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with archive.open(name) as source, open(descriptor, "wb") as file:
+        while data := source.read(_STEP):
+            file.write(data)
+
+
+def _unreadable(path: Path) -> LibraryDamaged:
+    return LibraryDamaged(
+        f"The backup {path} cannot be read.", "It is no backup, or it was cut short or changed."
+    )

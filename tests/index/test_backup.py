@@ -1,0 +1,152 @@
+"""Backup: one file holds the library as it was at one moment, whoever writes meanwhile."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from index import ExportExists, Library, LibraryDamaged, LibraryExists, Query, curate
+from tests.index.boxes import run_boxed
+from tests.index.conftest import new
+from tests.index.given import Given
+from tests.index.test_rebuild import everything
+
+
+@pytest.fixture
+def kept(library: Library) -> Library:
+    entries = library.keep([new(n, prompt=f"number {n}") for n in range(4)])
+    curate.tag(library, [entries[0].id], ["mine"])
+    library.delete([entries[3].id])
+    return library
+
+
+def test_a_restored_library_is_the_library(kept: Library, tmp_path: Path) -> None:
+    made = kept.backup(tmp_path / "backup.zip")
+    assert (made.pictures, made.lacking) == (4, []) and made.bytes == made.path.stat().st_size
+    assert made.path.stat().st_mode & 0o777 == 0o600
+    Library.from_backup(made.path, tmp_path / "again")
+    again = Library.open(tmp_path / "again", Given())
+    assert everything(again) == everything(kept)
+    assert again.verify() == []
+    assert again.restore([again.trashed()[0].id]) == 1 and again.verify() == []
+    for path in (tmp_path / "again").rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+    assert sorted(p.name for p in (kept.root / "thumbs").rglob("*.webp")) == sorted(
+        p.name for p in (again.root / "thumbs").rglob("*.webp")
+    )
+
+
+def test_a_backup_is_consistent_while_others_write(kept: Library, tmp_path: Path) -> None:
+    stop, failures = threading.Event(), list[BaseException]()
+
+    def write() -> None:
+        other = Library.open(kept.root, Given())
+        try:
+            for number in range(100, 200):
+                (entry,) = other.keep([new(number)])
+                if number % 3 == 0:
+                    other.delete([entry.id])
+                if number % 10 == 9:
+                    other.empty_trash()
+                if stop.is_set():
+                    return
+        except BaseException as error:
+            failures.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(3):
+            made = kept.backup(tmp_path / f"{number}.zip")
+            assert made.lacking == []
+            restored = Library.from_backup(made.path, tmp_path / f"restored-{number}")
+            assert restored.verify() == []
+    finally:
+        stop.set()
+        writer.join()
+    assert failures == []
+
+
+def test_a_lost_file_is_told_and_stops_nothing(kept: Library, tmp_path: Path) -> None:
+    lost = kept.list(Query())[0]
+    lost.path.unlink()
+    assert kept.backup(tmp_path / "b.zip").lacking == [lost.id]
+    again = Library.from_backup(tmp_path / "b.zip", tmp_path / "again")
+    assert [d.where for d in again.verify()] == [lost.id]
+
+
+def test_nothing_is_overwritten(kept: Library, tmp_path: Path) -> None:
+    kept.backup(tmp_path / "b.zip")
+    with pytest.raises(ExportExists):
+        kept.backup(tmp_path / "b.zip")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(LibraryExists):
+        Library.from_backup(tmp_path / "b.zip", tmp_path / "full")
+    assert os.listdir(tmp_path / "full") == ["mine.txt"]
+
+
+@pytest.mark.parametrize("part", ["cut", "changed", "no zip", "no catalogue"])
+def test_a_damaged_backup_is_refused_and_leaves_no_folder(
+    kept: Library, tmp_path: Path, part: str
+) -> None:
+    path = kept.backup(tmp_path / "b.zip").path
+    data = path.read_bytes()
+    match part:
+        case "cut":
+            path.write_bytes(data[: len(data) // 2])
+        case "changed":
+            path.write_bytes(data[:1000] + bytes([data[1000] ^ 1]) + data[1001:])
+        case "no zip":
+            path.write_bytes(b"no zip at all")
+        case _:
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("files/x", "y")
+    before = set(tmp_path.iterdir())
+    with pytest.raises(LibraryDamaged):
+        Library.from_backup(path, tmp_path / "again")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_backup_cannot_write_outside_its_folder(kept: Library, tmp_path: Path) -> None:
+    with kept.store.writing() as connection:
+        connection.execute("UPDATE files SET path = '../../outside.png' WHERE picture = 1")
+    kept.backup(tmp_path / "b.zip")
+    with zipfile.ZipFile(tmp_path / "b.zip", "a") as archive, kept.store.reading() as connection:
+        (sha,) = connection.execute("SELECT file_sha256 FROM files WHERE picture = 1").fetchone()
+        archive.writestr(f"files/{sha}", "out")
+        archive.writestr("../evil.txt", "out")
+    with pytest.raises(LibraryDamaged):
+        Library.from_backup(tmp_path / "b.zip", tmp_path / "deep" / "again")
+    assert not list(tmp_path.rglob("outside.png")) and not list(tmp_path.rglob("evil.txt"))
+
+
+FULL = """
+import json, os, sys
+from pathlib import Path
+os.environ["SOVGEN_CACHE"] = sys.argv[1] + "/cache"
+from index import DiskFull, Library
+from tests.index.conftest import new
+from tests.index.given import Given
+disk = Path(sys.argv[1])
+library = Library.create(disk / "library", Given())
+library.keep([new(1)])
+free = os.statvfs(disk)
+(disk / "ballast").write_bytes(bytes(free.f_bavail * free.f_frsize - 200_000))
+try:
+    library.backup(disk / "b.zip")
+    said = None
+except DiskFull as error:
+    said = error.message
+print(json.dumps([said, sorted(p.name for p in disk.iterdir())]))
+"""
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_backup(tmp_path: Path) -> None:
+    said, names = run_boxed(FULL, tmp_path, 'mount -t tmpfs -o size=20m none "$1"')
+    assert said and "room" in said
+    assert names == ["ballast", "cache", "library"]
