@@ -92,13 +92,14 @@ def insert(
 ) -> list[int]:
     """Write a batch; a picture that is held gains its file and its making. Returns numbers."""
     numbers = {id: holding.number for id, holding in held.items()}
+    next_number = _next_number(connection)
     fresh: dict[int, Addition] = {}
     further: list[Addition] = []
     for addition in additions:
         if addition.id in numbers:
             further.append(addition)
         else:
-            numbers[addition.id] = _next_number(connection) + len(fresh)
+            numbers[addition.id] = next_number + len(fresh)
             fresh[numbers[addition.id]] = addition
     _insert_pictures(connection, fresh)
     looks = {number: a.look for number, a in fresh.items() if a.look is not None}

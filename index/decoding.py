@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     Read = tuple[Record, Image.Image]
 
-# Enough to keep two cores busy beside the encoder; few enough that photographs fit in memory.
-_AHEAD = 8
+# Enough to have most of the next batch ready; few enough that photographs fit in memory.
+_AHEAD = 16
 _THREADS = 4
 
 

@@ -80,12 +80,16 @@ def _attempt(store: Store, encoder: Encoder, batch: Sequence[Incoming]) -> list[
         held = catalogue.holdings(connection, [i.record.id for i in batch])
         retold = _retold(connection, batch, held)
     fresh = {i.record.id: i for i in reversed(batch) if i.record.id not in held}
-    looks = _looks(encoder, list(fresh.values()))
-    prompts = dict(zip(retold, encoder.encode_texts(list(retold.values())), strict=True))
     now = datetime.now().astimezone()
     with ExitStack() as undo, ThreadPoolExecutor(_THREADS) as threads:
-        files = threads.map(lambda i: _file(store.root, i, held, now, undo), _files_once(batch))
-        extras = dict(threads.map(lambda i: _extras(store.root, i), fresh.values()))
+        # files, thumbnails and colours are other threads' work while the encoder looks
+        placing_files = threads.map(
+            lambda i: _file(store.root, i, held, now, undo), _files_once(batch)
+        )
+        making_extras = threads.map(lambda i: _extras(store.root, i), fresh.values())
+        looks = _looks(encoder, list(fresh.values()))
+        prompts = dict(zip(retold, encoder.encode_texts(list(retold.values())), strict=True))
+        files, extras = list(placing_files), dict(making_extras)
         additions = [
             replace(
                 _addition(i, file, looks.get(i.record.id), extras.get(i.record.id, ()), now),

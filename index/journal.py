@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,12 +95,11 @@ def differences(connection: duckdb.DuckDBPyConnection, root: Path) -> list[Key]:
     true = {key_of(remark): remark for remark in remarks.of_everything(connection)}
     known = {key for key in told if key[0] != "picture" or key in true}
     wrong = [key for key in {*known, *true} if key and told.get(key) != true.get(key)]
-    touched = connection.execute("SELECT kind, key FROM touched").fetchall()
-    late = {(kind, _name(connection, kind, key)) for kind, key in touched}
-    return sorted(set(wrong) - late)
+    touched = connection.execute("SELECT DISTINCT kind, key FROM touched").fetchall()
+    return sorted(set(wrong) - set(_named(connection, touched)))
 
 
-def _said(connection: duckdb.DuckDBPyConnection, touched: Iterable[Key]) -> list[Remark]:
+def _said(connection: duckdb.DuckDBPyConnection, touched: Sequence[Key]) -> list[Remark]:
     keys: dict[str, list[str]] = {"picture": [], "set": [], "search": []}
     for kind, key in touched:
         keys[kind].append(key)
@@ -111,22 +110,20 @@ def _said(connection: duckdb.DuckDBPyConnection, touched: Iterable[Key]) -> list
         *remarks.of_pictures(connection, numbers),
     ]
     there = {key_of(remark) for remark in said}
-    named = [(kind, _name(connection, kind, key)) for kind in keys for key in keys[kind]]
-    gone = [
-        {kind: name, "gone": True} for kind, name in named if name and (kind, name) not in there
-    ]
+    named = _named(connection, touched)
+    gone = [{kind: name, "gone": True} for kind, name in named if (kind, name) not in there]
     return gone + said
 
 
-def _name(connection: duckdb.DuckDBPyConnection, kind: str, key: str) -> str:
-    """A picture is touched by its number and spoken of by its id; empty for one never committed."""
-    if kind != "picture":
-        return key
-    row = connection.execute(
-        "SELECT id FROM pictures WHERE seq = $1 UNION SELECT id FROM deleted WHERE seq = $1",
-        [int(key)],
-    ).fetchone()
-    return str(row[0]) if row else ""
+def _named(connection: duckdb.DuckDBPyConnection, touched: Sequence[Key]) -> list[Key]:
+    """What was touched, as it is spoken of: a picture is touched by its number, told by its id."""
+    numbers = [int(key) for kind, key in touched if kind == "picture"]
+    rows = connection.execute(
+        "SELECT id FROM pictures WHERE seq IN $1 UNION SELECT id FROM deleted WHERE seq IN $1",
+        [numbers],
+    ).fetchall()
+    others = [(kind, key) for kind, key in touched if kind != "picture"]
+    return others + [("picture", id) for (id,) in rows]
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,11 @@ from index import (
     LibraryExists,
     NoSuchPicture,
     Query,
+    adding,
     curate,
     intake,
 )
+from index.intake import take_in
 from tests.index.boxes import run_python
 from tests.index.conftest import new, picture, png
 from tests.index.given import Given
@@ -242,13 +245,12 @@ def test_looking_needs_neither_torch_nor_anything_else_that_is_slow(library: Lib
 def test_a_file_that_changes_while_it_is_added_is_reported(
     library: Library, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = library.encoder.encode_images
-
-    def meddle(images: object) -> object:
+    def meddle(*arguments: Any) -> Any:
+        """Between decoding and copying."""
         (outside / "one.png").write_bytes(png(picture(77)))
-        return encode(images)  # type: ignore[arg-type]
+        return take_in(*arguments)
 
-    monkeypatch.setattr(library.encoder, "encode_images", meddle)
+    monkeypatch.setattr(adding, "take_in", meddle)
     report = library.add([outside / "one.png", outside / "three.png"])
     assert [f.reason for f in report.failed] == ["it changed while it was being added"]
     assert [e.path.name[:5] for e in report.added] == ["three"] and library.verify() == []
