@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,8 @@ from index import (
     curate,
     intake,
 )
-from index.intake import take_in
+from index.intake import Incoming, Taken, take_in
+from index.store import Store
 from tests.index.boxes import run_python
 from tests.index.conftest import new, picture, png
 from tests.index.given import Given
@@ -245,10 +245,10 @@ def test_looking_needs_neither_torch_nor_anything_else_that_is_slow(library: Lib
 def test_a_file_that_changes_while_it_is_added_is_reported(
     library: Library, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def meddle(*arguments: Any) -> Any:
+    def meddle(store: Store, encoder: Given, batch: list[Incoming]) -> list[Taken]:
         """Between decoding and copying."""
         (outside / "one.png").write_bytes(png(picture(77)))
-        return take_in(*arguments)
+        return take_in(store, encoder, batch)
 
     monkeypatch.setattr(adding, "take_in", meddle)
     report = library.add([outside / "one.png", outside / "three.png"])
