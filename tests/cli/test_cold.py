@@ -24,6 +24,9 @@ COMMANDS = """
     export --set some --to {out}/folder --metadata full
     export --search fruit --all --to {out}/sheet --format sheet
     export --ids {id} --to {out}/csv --format csv
+    duplicates
+    dedup --dry-run
+    sql "SELECT count(*) FROM library"
     library info
     models list
     delete {id}
