@@ -30,7 +30,7 @@ SHORTEST_BEGINNING = 3  # letters, below which a beginning says too little
 SHORTEST_TYPO = 4
 # The share that makes a match of a picture, whatever its look: one word with a typo does, half of
 # the words do not. Of the judged queries in data/vocabulary, none of made-up words reaches it on
-# pictures with prompts, none that is no thing to be pictured, and 7 in 100 of absent things.
+# pictures with prompts, none that is no thing to be pictured, and 13 in 100 of absent things.
 STRONG = 0.55
 MOST_WORDS = 32  # of one query; what comes after them is not looked for
 # Words that say nothing of what a picture shows; a query of nothing else looks for them all the
@@ -41,6 +41,9 @@ _FUNCTION_WORDS = frozenset(
 )
 # Scripts that put no space between words: there a word may begin anywhere in a run.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+# The different words first: comparing each row's takes five times longer and more.
+_KNOWN = "WITH known AS MATERIALIZED (SELECT DISTINCT word FROM words)"
+_WITHIN, _STARTS, _IS = "contains(word, {})", "starts_with(word, {})", "word = {}"
 
 
 @dataclass(frozen=True)
@@ -129,16 +132,13 @@ def _candidates(
         return
     conditions = " OR ".join(test.format(f"${n}") for n, (_, test) in enumerate(tests, 1))
     known = connection.execute(
-        f"SELECT DISTINCT word FROM words WHERE {conditions} ORDER BY word",  # noqa: S608
+        f"{_KNOWN} SELECT word FROM known WHERE {conditions} ORDER BY word",  # noqa: S608
         list(asked),
     ).fetchall()
     for word, test in tests:
         for (other,) in known:
             if _passes(word, other, test):
                 yield word, other
-
-
-_WITHIN, _STARTS, _IS = "contains(word, {})", "starts_with(word, {})", "word = {}"
 
 
 def _test(word: str) -> str:
@@ -158,9 +158,7 @@ def _mistyped(connection: duckdb.DuckDBPyConnection, lost: Sequence[str]) -> Ite
     if not lost:
         return
     rows = connection.execute(
-        # the different words first: comparing each row's would take five times longer
-        "WITH known AS MATERIALIZED (SELECT DISTINCT word FROM words), "
-        "lost AS (SELECT unnest(?::VARCHAR[]) AS asked) "
+        f"{_KNOWN}, lost AS (SELECT unnest(?::VARCHAR[]) AS asked) "  # noqa: S608
         "SELECT asked, word FROM lost JOIN known "
         "ON abs(length(word) - length(asked)) <= 1 AND damerau_levenshtein(word, asked) = 1 "
         "ORDER BY ALL",
