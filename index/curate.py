@@ -121,10 +121,11 @@ def delete_set(library: Library | Store, name: str) -> None:
     store = _store(library)
     with store.writing() as connection:
         name = _required(connection, name)
-        shown = hiding.members(connection, name)
+        numbers, _ = _members(connection, name)
+        was_hidden = hiding.is_hidden(connection, name)
         connection.execute("DELETE FROM set_members WHERE set_name = ?", [name])
         connection.execute("DELETE FROM sets WHERE name = ?", [name])
-    hiding.settle(store, shown or [])
+    hiding.settle(store, numbers if was_hidden else [])
 
 
 def add_to_set(library: Library | Store, name: str, prefixes: Sequence[str]) -> int:
@@ -143,8 +144,8 @@ def add_to_set(library: Library | Store, name: str, prefixes: Sequence[str]) -> 
             "unnest($3::INTEGER[])",
             [(name, number, last + place) for place, number in enumerate(fresh, 1)],
         )
-        hidden = hiding.members(connection, name)
-    hiding.settle(store, hidden or [])
+        is_hidden = hiding.is_hidden(connection, name)
+    hiding.settle(store, fresh if is_hidden else [])
     return len(fresh)
 
 
@@ -154,7 +155,7 @@ def remove_from_set(library: Library | Store, name: str, prefixes: Sequence[str]
     with store.writing() as connection:
         name = _required(connection, name)
         numbers = _resolved(connection, prefixes)
-        was_hidden = hiding.members(connection, name) is not None
+        was_hidden = hiding.is_hidden(connection, name)
         result = connection.execute(
             "DELETE FROM set_members WHERE set_name = ? AND picture IN ?", [name, numbers]
         )
@@ -189,7 +190,7 @@ def show_set(library: Library | Store, name: str) -> list[Entry]:
         name = _required(connection, name)
         numbers, _ = _members(connection, name)
         entries = catalogue.entries(connection, store.root, numbers)
-        asked = hiding.members(connection, name) is not None
+        asked = hiding.is_hidden(connection, name)
     return [entry for entry in entries if asked or not entry.hidden]
 
 

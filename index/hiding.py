@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 HIDDEN = "(SELECT picture FROM set_members JOIN sets ON name = set_name WHERE hidden)"
 
 
-def members(connection: duckdb.DuckDBPyConnection, name: str) -> list[int] | None:
-    """The numbers of a hidden set's pictures; None where the set is not hidden."""
-    if not connection.execute("SELECT 1 FROM sets WHERE name = ? AND hidden", [name]).fetchall():
-        return None
-    rows = connection.execute("SELECT picture FROM set_members WHERE set_name = ?", [name])
-    return [number for (number,) in rows.fetchall()]
+def is_hidden(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether a set of that name is a hidden one."""
+    rows = connection.execute("SELECT 1 FROM sets WHERE name = ? AND hidden", [name])
+    return bool(rows.fetchall())
+
+
+def members(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    """The numbers of all pictures that hidden sets hold."""
+    return [number for (number,) in connection.execute(f"FROM {HIDDEN}").fetchall()]
 
 
 def settle(store: Store, numbers: Sequence[int]) -> None:

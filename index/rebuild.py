@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import journal, registered, remarks, trash
+from index import hiding, journal, registered, remarks, trash
 from index.adding import BATCH, Failure
 from index.decoding import decoded
 from index.entry import absolute
@@ -155,6 +155,8 @@ def _settled(store: Store, told: Mapping[Key, Remark], failed: list[Failure]) ->
         row = connection.execute("SELECT count(*) FROM pictures").fetchone()
     refresh(store, force=True)
     return Rebuilt(int(row[0]) if row else 0, failed)
+        hidden = hiding.members(connection)
+    hiding.settle(store, hidden)
 
 
 def renew_journal(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from index import Library, Query, curate, lexical, question
+from index.duplicates import duplicates
 from index.entry import Entry
 from index.query import Mode, terms_of
 from index.thumbnails import thumbnail_path
@@ -93,6 +96,14 @@ def test_questions_in_sql_do_not_see_it(library: Library, entries: list[Entry]) 
         assert "private" not in told and entries[1].id not in told, view
 
 
+def test_duplicates_leave_it_out(library: Library, entries: list[Entry], tmp_path: Path) -> None:
+    picture(SECRET).save(tmp_path / "again.bmp")
+    library.add([tmp_path / "again.bmp"])
+    assert entries[1].id not in repr(duplicates(library.store))
+    curate.hide_set(library, "private", hidden=False)
+    assert entries[1].id in repr(duplicates(library.store))
+
+
 def test_the_trash_does_not_tell_of_it(library: Library, entries: list[Entry]) -> None:
     library.delete([e.id for e in entries])
     assert [t.id for t in library.trashed()] == [entries[0].id]
@@ -115,6 +126,13 @@ def test_it_has_no_thumbnail_while_it_is_hidden(library: Library, entries: list[
     curate.hide_set(library, "private")
     curate.delete_set(library, "private")
     assert thumbnails() == [True, True]
+
+
+def test_a_rebuilt_library_hides_what_was_hidden(library: Library, entries: list[Entry]) -> None:
+    Library.rebuild(library.root, Given())
+    again = Library.open(library.root, Given())
+    assert seqs(again.list(Query())) == [SHOWN] and again.info().pictures == 1
+    assert [thumbnail_path(e.id, library.root).exists() for e in entries] == [True, False]
 
 
 def test_making_it_again_does_not_bring_it_back(library: Library, entries: list[Entry]) -> None:
