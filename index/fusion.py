@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 K = 10
 LOOKS_WEIGHT = 1.0
 WORDS_WEIGHT = 2.0
-DEPTH = 200  # how far down each ranking counts, at least
+DEPTH = 200  # how far down the ranking by the look counts, at least
 ABSENT = 0  # the rank of a picture that a ranking does not hold
 
 

@@ -85,15 +85,15 @@ def by_both(
     allowed: Numbers | None,
     found: Lexical,
 ) -> Ranking:
-    """Fused by reciprocal rank (`index.fusion`), each ranking down to its depth, at least k.
+    """Fused by reciprocal rank (`index.fusion`); looks count down to its depth, at least k.
 
-    Among equals the nearest first, then the one that came first.
+    Among equals the nearest first, then the one that came first. The best k are among those given.
     """
     import numpy as np
 
     depth = None if k is None else max(k, fusion.DEPTH)
     near = vectors.nearest(connection, root, active, aim, depth, allowed)
-    far = _far(connection, root, active, aim, depth, found, near)
+    far = _far(connection, root, active, aim, k, found, near)
     numbers = np.concatenate([near.numbers, far.numbers])
     cosines = np.concatenate([near.scores, far.scores])
     looks = np.concatenate([fusion.ranks(near.scores), np.zeros(len(far.numbers), np.int64)])
@@ -109,23 +109,22 @@ def _far(
     root: Path,
     active: Registered,
     aim: Scores,
-    depth: int | None,
+    k: int | None,
     found: Lexical,
     near: Near,
 ) -> Near:
-    """Those with the best words among the pictures that are not near; of equals the nearest."""
+    """The k with the best words among the pictures that are not near; of equals the nearest."""
     import numpy as np
 
     outside = ~np.isin(found.numbers, near.numbers)
     numbers, scores = found.numbers[outside], found.scores[outside]
-    if depth is None or len(numbers) <= depth:
-        return vectors.nearest(connection, root, active, aim, len(numbers) or 1, numbers)
-    last = np.partition(scores, -depth)[-depth]
-    sure, equal = numbers[scores > last], numbers[scores == last]
-    some = vectors.nearest(connection, root, active, aim, depth - len(sure), equal)
-    return vectors.nearest(
-        connection, root, active, aim, depth, np.concatenate([sure, some.numbers])
-    )
+    if k is not None and len(numbers) > k:
+        last = np.partition(scores, -k)[-k]
+        sure, equal = numbers[scores > last], numbers[scores == last]
+        nearest = vectors.nearest(connection, root, active, aim, k - len(sure), equal)
+        numbers = np.concatenate([sure, nearest.numbers])
+    read = vectors.read(connection, active.fingerprint, "picture IN ?", [numbers.tolist()])
+    return vectors.ranked(*read, aim, None, None)
 
 
 def _words(found: Lexical, numbers: Numbers) -> tuple[Numbers, Scores]:
