@@ -121,7 +121,7 @@ def _of_pictures(store: Store, keep: Keep) -> list[Group]:
             [copy.path for copy in kept],
             np.array([copy.width / copy.height for copy in kept]),
             rows[[places[number] for number in known]],
-            [hashes[number] for number in known],
+            np.array([hashes[number] for number in known], np.uint64),
         )
     )
     return [*_groups("near", near, kept), *_groups("similar", similar, kept)]

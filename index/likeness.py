@@ -28,7 +28,7 @@ def later_likes(
     while start < len(rows):
         height = max(1, _CELLS // (len(rows) - start))
         block = rows[start : start + height] @ rows[start:].T
-        block[np.tril_indices(len(block), 0, block.shape[1])] = -np.inf
+        block[:, : len(block)][np.tril_indices(len(block))] = -np.inf  # itself, and earlier ones
         first, second = np.nonzero(block >= least)
         edges = np.searchsorted(first, np.arange(len(block) + 1))
         for place in np.unique(first):

