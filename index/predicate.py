@@ -8,10 +8,10 @@ runs it can neither write nor reach a file; this file makes the refusal early an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from index.errors import BadQuery
+from index.statement import nodes, reason
 from index.view import COLUMNS
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def check(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     if len(text) > LONGEST:
         raise bad(f"it is longer than {LONGEST:,} characters")
     envelope, condition = _parse(connection, text)
-    for kind in _classes(condition):
-        if kind in _REFUSED:
-            raise bad(f"it holds {_REFUSED[kind]}")
+    for node in nodes(condition):
+        if node.get("class") in _REFUSED:
+            raise bad(f"it holds {_REFUSED[str(node['class'])]}")
     # whatever is left when the condition is taken out must be what a plain `true` leaves
     if envelope != _parse(connection, "true")[0]:
         raise bad("it is more than one condition")
@@ -60,7 +60,7 @@ def _parse(connection: duckdb.DuckDBPyConnection, text: str) -> tuple[object, ob
     except RecursionError as error:
         raise bad("it is nested too deep") from error
     if parsed.get("error", True):
-        raise bad(_first_line(str(parsed.get("error_message", "it cannot be read"))))
+        raise bad(reason(parsed.get("error_message", "")))
     statements = parsed["statements"]
     condition = statements[0]["node"].pop("where_clause", None)
     return _without_places(statements), condition
@@ -72,22 +72,6 @@ def _without_places(node: object) -> object:
     return [_without_places(item) for item in node] if isinstance(node, list) else node
 
 
-def _classes(node: object) -> Iterator[str]:
-    stack = [node]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, dict):
-            yield str(item.get("class"))
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0].rstrip(".") if text.strip() else "it cannot be read"
-
-
 def failed(error: Exception) -> BadQuery:
     """The error for a condition that parsed but could not be run."""
-    line = _first_line(str(error))
-    return bad(line.partition("Error: ")[2] or line)
+    return bad(reason(error))

@@ -79,8 +79,8 @@ def views_of(connection: duckdb.DuckDBPyConnection, statement: str) -> list[str]
 def _parsed(connection: duckdb.DuckDBPyConnection, statement: str) -> object:
     if len(statement) > LONGEST:
         raise _bad(f"it is longer than {LONGEST:,} characters")
-    if "\0" in statement:
-        raise _bad("it holds a NUL")
+    if "\0" in statement or statement != statement.encode("utf-8", "replace").decode():
+        raise _bad("it holds what is no text")
     row = connection.execute("SELECT json_serialize_sql(?)", [statement]).fetchone()
     try:
         parsed = json.loads(row[0]) if row else {}

@@ -134,7 +134,14 @@ REACHING = """
     EXPLAIN ANALYZE SELECT 1
 """
 NOTHING = ["", " ", ";", "-- nothing", "SELECT 1; SELECT 2", "SELECT 1; DROP TABLE library"]
-WRONG = ["SELEC 1", "SELECT nothing FROM library", "SELECT 1 / 'a'", "SELECT $1", "SELECT '\0'"]
+WRONG = [
+    "SELEC 1",
+    "SELECT nothing FROM library",
+    "SELECT 1 / 'a'",
+    "SELECT $1",
+    "SELECT '\0'",
+    "SELECT '\udcfc'",
+]
 
 
 def lines(text: str) -> list[str]:
