@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index import catalogue, makings, migrations, registered, selection, trash
-from index.errors import LibraryDamaged, LibraryExists, NoLibrary
+from index.errors import DiskFull, LibraryDamaged, LibraryReadOnly, NoLibrary
 from index.placing import make_folders
 from index.store import Store
 
@@ -54,17 +55,10 @@ class Library:
         from index.encoder import load_encoder
 
         library = cls(_absolute(root), encoder or load_encoder())
-        if library.store.path.exists():
-            raise LibraryExists(
-                f"{library.root} holds a library already.", "Use it, or name another folder."
-            )
         with library.store.translated():
             for name in FOLDERS:
                 make_folders(library.root / name)
-        library.store.create()
-        with library.store.writing() as connection:
-            registered.register(connection, library.encoder)
-            registered.activate(connection, library.encoder.fingerprint)
+        library.store.create(lambda connection: registered.begin(connection, library.encoder))
         return library
 
     @classmethod
@@ -81,7 +75,9 @@ class Library:
         if not is_current:
             library.store.upgrade()
         if not is_settled:
-            trash.settle(library.store)
+            # looking needs nothing settled, so a disk that refuses writing is no hindrance
+            with suppress(LibraryReadOnly, DiskFull):
+                trash.settle(library.store)
         return library
 
     @property

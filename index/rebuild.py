@@ -76,11 +76,13 @@ def rebuild(
 
 
 def _begin(growing: Store, encoder: Encoder) -> None:
-    if not growing.path.exists():
-        growing.create()
-    with growing.writing() as connection:
-        registered.register(connection, encoder)
-        registered.activate(connection, encoder.fingerprint)
+    """Start, or go on if what was begun is of this encoder."""
+    if growing.path.exists():
+        with growing.reading() as connection:
+            if registered.active(connection).fingerprint == encoder.fingerprint:
+                return
+        growing.path.unlink()
+    growing.create(lambda connection: registered.begin(connection, encoder))
 
 
 def _sources(root: Path, told: Mapping[Key, Remark]) -> Iterator[_Source]:
@@ -153,10 +155,10 @@ def _settled(store: Store, told: Mapping[Key, Remark], failed: list[Failure]) ->
     with store.writing() as connection:
         renew_journal(connection, store.root, told)
         row = connection.execute("SELECT count(*) FROM pictures").fetchone()
-    refresh(store, force=True)
-    return Rebuilt(int(row[0]) if row else 0, failed)
         hidden = hiding.members(connection)
     hiding.settle(store, hidden)
+    refresh(store, force=True)
+    return Rebuilt(int(row[0]) if row else 0, failed)
 
 
 def renew_journal(

@@ -57,6 +57,12 @@ def register(connection: duckdb.DuckDBPyConnection, encoder: Encoder) -> None:
     vectors.create_table(connection, encoder.fingerprint, encoder.width)
 
 
+def begin(connection: duckdb.DuckDBPyConnection, encoder: Encoder) -> None:
+    """Remember an encoder and let it answer at once: for a catalogue that holds nothing yet."""
+    register(connection, encoder)
+    activate(connection, encoder.fingerprint)
+
+
 def activate(connection: duckdb.DuckDBPyConnection, fingerprint: str) -> None:
     """From this transaction on, that encoder's vectors answer."""
     connection.execute("UPDATE encoders SET active = (fingerprint = ?)", [fingerprint])

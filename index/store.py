@@ -25,6 +25,7 @@ from index.errors import (
     LibraryBusy,
     LibraryDamaged,
     LibraryError,
+    LibraryExists,
     LibraryNewer,
     LibraryReadOnly,
     NoLibrary,
@@ -122,13 +123,30 @@ class Store:
             connection.execute("DETACH catalogue")
             undo.pop_all()
 
-    def create(self) -> None:
-        """Lay an empty catalogue with the newest schema."""
-        with self._turn("w"), self.translated(), self._opened(read_only=False) as connection:
-            connection.execute("BEGIN")
-            migrations.migrate(connection)
-            connection.execute("COMMIT")
-        self.path.chmod(0o600)
+    def create(self, lay: Callable[[duckdb.DuckDBPyConnection], None] | None = None) -> None:
+        """Make a catalogue with the newest schema and what `lay` puts in; whole or not at all.
+
+        Raises LibraryExists where one stands.
+        """
+        import duckdb
+
+        making = self.path.with_name(f"{self.path.stem}.making{self.path.suffix}")
+        with self._turn("w"), self.translated():
+            if self.path.exists():
+                raise LibraryExists(
+                    f"{self.root} holds a library already.", "Use it, or name another folder."
+                )
+            for left in (making, Path(f"{making}.wal")):
+                left.unlink(missing_ok=True)
+            with duckdb.connect(making, config=CONFIG) as connection:
+                connection.execute("BEGIN")
+                migrations.migrate(connection)
+                if lay is not None:
+                    lay(connection)
+                connection.execute("COMMIT")
+            faults.reach("creating")
+            making.chmod(0o600)
+            os.replace(making, self.path)
 
     def replace_by(self, other: Path) -> Path | None:
         """Let another catalogue take this one's place; the old one is set aside under this path."""

@@ -19,7 +19,7 @@ from index import (
     Query,
 )
 from index.store import CONFIG, Store
-from tests.index.boxes import run_boxed
+from tests.index.boxes import ROOT, run_boxed
 from tests.index.conftest import new
 from tests.index.given import Given
 
@@ -103,6 +103,21 @@ def kill_after_commit(library: Library) -> None:
     environment = {**os.environ, "SOVGEN_FAULT": "committed"}
     done = subprocess.run([sys.executable, "-c", script, str(library.root)], env=environment)
     assert done.returncode == -9
+
+
+def test_a_library_that_was_killed_in_the_making_is_none(tmp_path: Path) -> None:
+    script = (
+        "import sys; from index import Library; from tests.index.given import Given\n"
+        "Library.create(sys.argv[1], Given())"
+    )
+    environment = {**os.environ, "SOVGEN_FAULT": "creating"}
+    command = [sys.executable, "-c", script, str(tmp_path / "library")]
+    assert subprocess.run(command, cwd=ROOT, env=environment).returncode == -9
+    with pytest.raises(NoLibrary):
+        Library.open(tmp_path / "library")
+    library = Library.create(tmp_path / "library", Given())
+    assert len(library.keep([new(1)])) == 1
+    assert sorted(p.name for p in library.root.glob("*.duckdb*")) == ["library.duckdb"]
 
 
 def test_a_damaged_log_is_named_and_repair_sets_it_aside(library: Library) -> None:
@@ -227,7 +242,10 @@ print(json.dumps([len(found), len(library.list(Query())), library.info().picture
 
 
 def test_a_read_only_disk_is_searched_and_not_written(tmp_path: Path) -> None:
+    """Not even when files had still to follow their rows."""
     Library.create(tmp_path / "library", Given()).keep([new(1)])
+    with Store(tmp_path / "library").writing() as connection:
+        connection.execute("INSERT INTO unsettled SELECT seq, id FROM pictures")
     mount = 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"'
     found, listed, counted, refusals = run_boxed(READ_ONLY, tmp_path, mount)
     assert (found, listed, counted) == (1, 1, 1)
