@@ -1,4 +1,4 @@
-"""Store: the one place where the catalogue is opened, and where DuckDB's errors become ours.
+"""Store: the one place where the catalogue is opened.
 
 Nobody holds a connection: every operation takes a turn, opens, does, closes. Writing is one
 transaction, committed on a clean exit and rolled back on any error; closing then checkpoints, so a
@@ -20,16 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index import faults, journal, migrations
-from index.errors import (
-    DiskFull,
-    LibraryBusy,
-    LibraryDamaged,
-    LibraryError,
-    LibraryExists,
-    LibraryNewer,
-    LibraryReadOnly,
-    NoLibrary,
-)
+from index.errors import LibraryExists, NoLibrary
+from index.translation import is_locked, translate
 from index.turns import Kind, Turns
 
 if TYPE_CHECKING:
@@ -176,7 +168,7 @@ class Store:
         try:
             yield
         except (duckdb.Error, OSError) as error:
-            ours = _translate(error)
+            ours = translate(error)
             if ours is None:
                 raise
             raise ours from error
@@ -232,7 +224,7 @@ class Store:
             try:
                 return attempt()
             except duckdb.IOException as error:
-                if not _is_locked(error) or time.monotonic() > deadline:
+                if not is_locked(error) or time.monotonic() > deadline:
                     raise
             time.sleep(_RETRY_S)
 
@@ -241,73 +233,3 @@ def _asides(path: Path) -> Iterator[Path]:
     """Names for a catalogue that was replaced."""
     for number in count(1):
         yield path.with_name(f"{path.stem}.replaced-{number}{path.suffix}")
-
-
-def _is_locked(error: Exception) -> bool:
-    return "could not set lock" in str(error).lower()
-
-
-def _translate(error: Exception) -> LibraryError | None:
-    """Our word for DuckDB's or the system's error; None when it is no business of a library."""
-    if isinstance(error, OSError):
-        return _translate_number(error.errno)
-    text = str(error).lower()
-    for signs, ours in _SIGNS:
-        if any(sign in text for sign in signs):
-            return ours()
-    return None
-
-
-def _translate_number(number: int | None) -> LibraryError | None:
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return _full()
-    if number in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return _read_only()
-    return None
-
-
-def _busy() -> LibraryError:
-    return LibraryBusy(
-        "Another program holds the library's catalogue.",
-        "Close it and try again; nothing was changed.",
-    )
-
-
-def _newer() -> LibraryError:
-    return LibraryNewer(
-        "The library was written by a newer version.",
-        "Update sovgen; the library was not touched.",
-    )
-
-
-def _full() -> LibraryError:
-    return DiskFull(
-        "No room is left on the disk.",
-        "Free some and try again; everything kept before is safe.",
-    )
-
-
-def _read_only() -> LibraryError:
-    return LibraryReadOnly(
-        "The library's folder or disk refuses writing.",
-        "Searching works; to change it, make the folder writable or copy the library.",
-    )
-
-
-def _damaged() -> LibraryError:
-    return LibraryDamaged(
-        "The library's catalogue is damaged and cannot be read.",
-        "Run: sovgen library repair. The picture files are not affected.",
-    )
-
-
-_SIGNS = (
-    (("could not set lock",), _busy),
-    (("with version number", "newer version", "storage version"), _newer),
-    (("no space left", "disk full", "out of disk"), _full),
-    (("read-only file system", "permission denied"), _read_only),
-    (
-        ("not a valid duckdb", "corrupt", "checksum", "failure while replaying wal", "invalidated"),
-        _damaged,
-    ),
-)

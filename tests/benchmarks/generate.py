@@ -1,0 +1,132 @@
+"""Drawing against a bare diffusers script: `python -m tests.benchmarks generate`.
+
+Same weights, steps and seed. Cold: a process from start to a written PNG, ours with everything it
+does besides (embedding, tags, thumbnail, catalogue). Warm: one picture at a time in one process;
+ours in the script's number format and in the one it chooses by itself, with and without keeping.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tests.benchmarks.measure import Child, interleave, print_table, run_child, spread
+
+STEPS = 20
+ROUNDS = 7
+COLD_ROUNDS = 3
+PROMPT = "a red apple"
+
+SCRIPT = textwrap.dedent(
+    """
+    import sys, torch
+    from diffusers import StableDiffusionPipeline
+    model, out, prompt, steps = sys.argv[1:]
+    pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None)
+    pipe.set_progress_bar_config(disable=True)
+    how = {"num_inference_steps": int(steps), "guidance_scale": 3.0}
+    seed = torch.Generator().manual_seed(1)
+    pipe(prompt, generator=seed, **how).images[0].save(out)
+    """
+)
+
+
+def main(_: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _print_cold(Path(folder))
+        _print_warm(Path(folder))
+
+
+def _print_cold(folder: Path) -> None:
+    from index.bundled import bundled_model
+
+    flags = ["--steps", str(STEPS), "--guidance", "3", "--seed", "1"]
+    ours = [sys.executable, "-m", "sovgen", "--library", str(folder / "cold"), "generate", PROMPT]
+    bare = [sys.executable, "-c", SCRIPT, str(bundled_model()), str(folder / "a.png"), PROMPT]
+    sides: dict[str, Callable[[], Child]] = {
+        "bare diffusers script": lambda: run_child([*bare, str(STEPS)]),
+        "sovgen generate": lambda: run_child([*ours, *flags]),
+        "sovgen generate --no-index": lambda: run_child([*ours, *flags, "--no-index"]),
+    }
+    rows = [
+        [name, spread([c.seconds for c in runs]), spread([c.peak_mb for c in runs], 0)]
+        for name, runs in interleave(sides, COLD_ROUNDS).items()
+    ]
+    print_table(f"Cold, one picture, {STEPS} steps", ["side", "s", "peak MB"], rows)
+
+
+def _print_warm(folder: Path) -> None:
+    sides = {
+        "bare diffusers (its default, float32)": _bare(),
+        "sovgen, float32, drawing alone": _drawing("float32"),
+        "sovgen, float32, drawing and keeping": _keeping(folder / "warm32", "float32"),
+        "sovgen, automatic, drawing alone": _drawing(None),
+        "sovgen, automatic, drawing and keeping": _keeping(folder / "warm", None),
+    }
+    for side in sides.values():
+        side()
+    runs = interleave(sides, ROUNDS)
+    base = runs["bare diffusers (its default, float32)"]
+    rows = [
+        [name, spread(times), spread([b / t for b, t in zip(base, times, strict=True)])]
+        for name, times in runs.items()
+    ]
+    columns = ["side", "s a picture", "times as fast as bare diffusers"]
+    print_table(f"Warm, one picture at a time, {STEPS} steps, 128 x 128", columns, rows)
+
+
+def _bare() -> Callable[[], float]:
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    from index.bundled import bundled_model
+
+    pipe = StableDiffusionPipeline.from_pretrained(bundled_model(), safety_checker=None)
+    pipe.set_progress_bar_config(disable=True)
+    seeds = _seeds()
+
+    def draw() -> None:
+        source = torch.Generator().manual_seed(next(seeds))
+        pipe(PROMPT, num_inference_steps=STEPS, guidance_scale=3.0, generator=source)
+
+    return lambda: _seconds(draw)
+
+
+def _drawing(dtype: str | None) -> Callable[[], float]:
+    from sovgen import Recipe
+    from sovgen.generate.generator import generate
+    from sovgen.models.load import load_model
+
+    model, seeds = load_model(None, dtype=dtype), _seeds()
+
+    def draw() -> None:
+        list(generate(model, [Recipe(PROMPT, seed=next(seeds), steps=STEPS, guidance=3.0)]))
+
+    return lambda: _seconds(draw)
+
+
+def _keeping(root: Path, dtype: str | None) -> Callable[[], float]:
+    """Four pictures one by one in one go, so that keeping can run behind drawing; per picture."""
+    from sovgen import Recipe, Studio
+
+    studio, seeds = Studio(root, dtype=dtype), _seeds()
+
+    def draw() -> None:
+        recipes = [Recipe(PROMPT, seed=next(seeds), steps=STEPS, guidance=3.0) for _ in range(4)]
+        list(studio.make(recipes, exact=True))
+
+    return lambda: _seconds(draw) / 4
+
+
+def _seeds() -> Iterator[int]:
+    yield from range(1, 1_000_000)
+
+
+def _seconds(action: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
