@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index.errors import UnreadableImage
-from index.record import read_picture
-from index.thumbnails import make_thumbnail, thumbnail_path
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,6 +37,7 @@ def settle(store: Store, numbers: Sequence[int]) -> None:
     Raises DiskFull or LibraryReadOnly. A picture that cannot be read stays without; `verify` tells.
     """
     from index import catalogue
+    from index.thumbnails import thumbnail_path
 
     with store.reading() as connection:
         entries = catalogue.entries(connection, store.root, numbers)
@@ -50,6 +49,9 @@ def settle(store: Store, numbers: Sequence[int]) -> None:
 
 
 def _make(path: Path, id: str, root: Path) -> None:
+    from index.record import read_picture
+    from index.thumbnails import make_thumbnail, thumbnail_path
+
     if thumbnail_path(id, root).exists():
         return
     try:

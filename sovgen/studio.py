@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING
 from index import Library, New
 from index.making import Making
 from index.placing import LONGEST_SLUG, slug
-from sovgen.errors import BadRecipe, Interrupted
+from sovgen.errors import BadRecipe
+from sovgen.keeping import keep_behind
 from sovgen.picture import Picture, encode_png
 from sovgen.recipe import Recipe
 
@@ -112,7 +112,7 @@ class Studio:
         wanted = [recipes] if isinstance(recipes, Recipe) else list(recipes)
         keep = self._keeper(private) if index else _write_here(private)
         pictures = generate(self.model, wanted, exact=exact, on_step=on_step, on_notice=on_notice)
-        return _keep_behind(pictures, keep)
+        return keep_behind(pictures, keep)
 
     def remake(self, prefix: str) -> Picture:
         """Draw a library picture again from its own recipe, without keeping it.
@@ -164,41 +164,6 @@ def _open_or_create(root: Path) -> Library:
         return Library.open(root)
     except NoLibrary:
         return Library.create(root)
-
-
-def _keep_behind(pictures: Iterator[Picture], keep: Keep) -> Iterator[Made]:
-    """Keep finished pictures while the next ones are being drawn.
-
-    Whatever ends the drawing, every finished picture is kept before the end is reported.
-    """
-    kept, waiting = 0, list[Picture]()
-    job: Future[list[Made]] | None = None
-    with ThreadPoolExecutor(1, thread_name_prefix="keep") as keeper:
-        try:
-            for picture in pictures:
-                waiting.append(picture)
-                if job is None or job.done():
-                    made = job.result() if job else []
-                    job = keeper.submit(keep, tuple(waiting))
-                    waiting.clear()
-                    kept += len(made)
-                    yield from made
-        except KeyboardInterrupt:
-            rest = (job.result() if job else []) + (keep(waiting) if waiting else [])
-            yield from rest
-            raise Interrupted(f"Stopped; {_count(kept + len(rest))} kept.") from None
-        except BaseException:
-            if job:
-                job.result()
-            if waiting:
-                keep(waiting)
-            raise
-        yield from job.result() if job else []
-        yield from keep(waiting) if waiting else []
-
-
-def _count(n: int) -> str:
-    return "1 picture was" if n == 1 else f"{n or 'no'} pictures were"
 
 
 def _new(picture: Picture, encoder_match: str, private: bool) -> New:

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks.measure import interleave, print_table, spread
-from tests.benchmarks.pictures import FOLDER
+from tests.benchmarks.measure import FOLDER, interleave, print_table, spread
 from tests.benchmarks.vit_b32 import vit_b32
 
 COUNT = 96

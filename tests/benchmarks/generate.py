@@ -1,8 +1,9 @@
 """Drawing against a bare diffusers script: `python -m tests.benchmarks generate`.
 
 Same weights, steps and seed. Cold: a process from start to a written PNG, ours with everything it
-does besides (embedding, tags, thumbnail, catalogue). Warm: one picture at a time in one process;
-ours in the script's number format and in the one it chooses by itself, with and without keeping.
+does besides (embedding, tags, thumbnail, catalogue). Warm: eight pictures in one process, alone or
+together; ours in the script's number format and in the one it chooses by itself, with and without
+keeping.
 """
 
 from __future__ import annotations
@@ -12,14 +13,24 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.benchmarks.measure import Child, interleave, print_table, run_child, spread
 
 STEPS = 20
-ROUNDS = 7
+ROUNDS = 5
 COLD_ROUNDS = 3
 PROMPT = "a red apple"
+GUIDANCE = 3.0
+BATCHES = (1, 8)
+PICTURES = 8  # in one go, so that keeping can run behind drawing
+
+Side = Callable[[], float]
+
+if TYPE_CHECKING:
+    from sovgen import Recipe
 
 SCRIPT = textwrap.dedent(
     """
@@ -60,26 +71,29 @@ def _print_cold(folder: Path) -> None:
 
 
 def _print_warm(folder: Path) -> None:
-    sides = {
-        "bare diffusers (its default, float32)": _bare(),
-        "sovgen, float32, drawing alone": _drawing("float32"),
-        "sovgen, float32, drawing and keeping": _keeping(folder / "warm32", "float32"),
-        "sovgen, automatic, drawing alone": _drawing(None),
-        "sovgen, automatic, drawing and keeping": _keeping(folder / "warm", None),
-    }
-    for side in sides.values():
-        side()
-    runs = interleave(sides, ROUNDS)
-    base = runs["bare diffusers (its default, float32)"]
-    rows = [
-        [name, spread(times), spread([b / t for b, t in zip(base, times, strict=True)])]
-        for name, times in runs.items()
-    ]
-    columns = ["side", "s a picture", "times as fast as bare diffusers"]
-    print_table(f"Warm, one picture at a time, {STEPS} steps, 128 x 128", columns, rows)
+    for batch in BATCHES:
+        sides = {
+            "bare diffusers (its default, float32)": _bare(batch),
+            "sovgen, float32, drawing alone": _drawing(batch, "float32"),
+            "sovgen, float32, drawing and keeping": _keeping(
+                folder / f"{batch}32", batch, "float32"
+            ),
+            "sovgen, automatic, drawing alone": _drawing(batch, None),
+            "sovgen, automatic, drawing and keeping": _keeping(folder / f"{batch}", batch, None),
+        }
+        for side in sides.values():
+            side()
+        runs = interleave(sides, ROUNDS)
+        base = next(iter(runs.values()))
+        rows = [
+            [name, spread(times), spread([b / t for b, t in zip(base, times, strict=True)])]
+            for name, times in runs.items()
+        ]
+        columns = ["side", "s a picture", "times as fast as bare diffusers"]
+        print_table(f"Warm, {batch} at a time, {STEPS} steps, 128 x 128", columns, rows)
 
 
-def _bare() -> Callable[[], float]:
+def _bare(batch: int) -> Side:
     import torch
     from diffusers import StableDiffusionPipeline
 
@@ -87,46 +101,47 @@ def _bare() -> Callable[[], float]:
 
     pipe = StableDiffusionPipeline.from_pretrained(bundled_model(), safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
-    seeds = _seeds()
+    seeds = count(1)
 
     def draw() -> None:
-        source = torch.Generator().manual_seed(next(seeds))
-        pipe(PROMPT, num_inference_steps=STEPS, guidance_scale=3.0, generator=source)
+        for _ in range(PICTURES // batch):
+            sources = [torch.Generator().manual_seed(next(seeds)) for _ in range(batch)]
+            pipe(
+                [PROMPT] * batch,
+                num_inference_steps=STEPS,
+                guidance_scale=GUIDANCE,
+                generator=sources,
+            )
 
     return lambda: _seconds(draw)
 
 
-def _drawing(dtype: str | None) -> Callable[[], float]:
-    from sovgen import Recipe
+def _drawing(batch: int, dtype: str | None) -> Side:
     from sovgen.generate.generator import generate
     from sovgen.models.load import load_model
 
-    model, seeds = load_model(None, dtype=dtype), _seeds()
-
-    def draw() -> None:
-        list(generate(model, [Recipe(PROMPT, seed=next(seeds), steps=STEPS, guidance=3.0)]))
-
-    return lambda: _seconds(draw)
+    model, seeds = load_model(None, dtype=dtype), count(1)
+    return lambda: _seconds(lambda: list(generate(model, _recipes(seeds), batch=batch)))
 
 
-def _keeping(root: Path, dtype: str | None) -> Callable[[], float]:
-    """Four pictures one by one in one go, so that keeping can run behind drawing; per picture."""
-    from sovgen import Recipe, Studio
+def _keeping(root: Path, batch: int, dtype: str | None) -> Side:
+    from sovgen import Studio
 
-    studio, seeds = Studio(root, dtype=dtype), _seeds()
-
-    def draw() -> None:
-        recipes = [Recipe(PROMPT, seed=next(seeds), steps=STEPS, guidance=3.0) for _ in range(4)]
-        list(studio.make(recipes, exact=True))
-
-    return lambda: _seconds(draw) / 4
+    studio, seeds = Studio(root, dtype=dtype), count(1)
+    alone = batch == 1
+    return lambda: _seconds(lambda: list(studio.make(_recipes(seeds), exact=alone)))
 
 
-def _seeds() -> Iterator[int]:
-    yield from range(1, 1_000_000)
+def _recipes(seeds: Iterator[int]) -> list[Recipe]:
+    from sovgen import Recipe
+
+    return [
+        Recipe(PROMPT, seed=next(seeds), steps=STEPS, guidance=GUIDANCE) for _ in range(PICTURES)
+    ]
 
 
-def _seconds(action: Callable[[], None]) -> float:
+def _seconds(action: Callable[[], object]) -> float:
+    """A picture's share of the time."""
     start = time.perf_counter()
     action()
-    return time.perf_counter() - start
+    return (time.perf_counter() - start) / PICTURES

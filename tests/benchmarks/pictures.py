@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-FOLDER = Path("build/benchmarks")
+from tests.benchmarks.measure import FOLDER
+
 LABELS = "emojibase-data@17.0.0"
 PACKAGES = {"openmoji": "@iconify-json/openmoji@1.2.29", "noto": "@iconify-json/noto@1.2.9"}
 SIDE = 128

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
 
-from tests.benchmarks.measure import Child, interleave, print_table, run_child, spread
-from tests.benchmarks.pictures import FOLDER
+from tests.benchmarks.measure import FOLDER, Child, interleave, print_table, run_child, spread
+from tests.benchmarks.vit_b32 import FOLDER as ENCODER
 from tests.benchmarks.vit_b32 import vit_b32
 
 COUNTS = (1_000, 10_000, 100_000)
@@ -49,9 +49,11 @@ def main(arguments: Sequence[str]) -> None:
     rows = []
     for count in map(int, arguments or COUNTS):
         folder = FOLDER / f"search-{count}"
-        library, index, table = _filled(folder, count)
+        library, index, table = folder / "library", folder / "flat.faiss", folder / "rows.duckdb"
+        if not table.exists():  # in a child, so that this process stays small
+            run_child([sys.executable, "-c", f"from {__name__} import lay; lay({count})"])
         ours = [sys.executable, "-m", "sovgen", "--library", str(library), "search", TEXT]
-        theirs = [sys.executable, "-c", SCRIPT, str(vit_b32()), str(index), str(table), TEXT]
+        theirs = [sys.executable, "-c", SCRIPT, str(ENCODER), str(index), str(table), TEXT]
         sides: dict[str, Callable[[], Child]] = {
             "sovgen, look and words": lambda c=ours: run_child([*c, "--all", "-k", str(HITS)]),
             "sovgen, look alone": lambda c=ours: run_child(
@@ -78,16 +80,14 @@ def main(arguments: Sequence[str]) -> None:
     print_table("Cold search, whole process", columns, rows)
 
 
-def _filled(folder: Path, count: int) -> tuple[Path, Path, Path]:
-    """A library, a FAISS file and a DuckDB file that hold the same, laid once."""
-    library, index, table = folder / "library", folder / "flat.faiss", folder / "rows.duckdb"
-    if not table.exists():
-        rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        vectors = _vectors(count)
-        _lay_library(library, vectors)
-        _lay_script(index, table, vectors)
-    return library, index, table
+def lay(count: int) -> None:
+    """A library, a FAISS file and a DuckDB file that hold the same."""
+    folder = FOLDER / f"search-{count}"
+    rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    vectors = _vectors(count)
+    _lay_library(folder / "library", vectors)
+    _lay_script(folder / "flat.faiss", folder / "rows.duckdb", vectors)
 
 
 def _vectors(count: int):  # noqa: ANN202 - numpy is imported within

@@ -8,27 +8,27 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.benchmarks.pictures import FOLDER
+from tests.benchmarks import measure
 
+FOLDER = (measure.FOLDER / "vit-b-32").resolve()
 NAME = "ViT-B-32"
 
 
 def vit_b32() -> Path:
     """The folder; weights are drawn with a fixed seed."""
-    folder = FOLDER / "vit-b-32"
-    weights = folder / "open_clip_model.safetensors"
+    weights = FOLDER / "open_clip_model.safetensors"
     if not weights.exists():
         import open_clip
         import torch
         from safetensors.torch import save_model
 
-        folder.mkdir(parents=True, exist_ok=True)
+        FOLDER.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(0)
         model, _, _ = open_clip.create_model_and_transforms(NAME)
         config = {
             "model_cfg": open_clip.get_model_config(NAME),
             "preprocess_cfg": open_clip.get_model_preprocess_cfg(model),
         }
-        (folder / "open_clip_config.json").write_text(json.dumps(config))
+        (FOLDER / "open_clip_config.json").write_text(json.dumps(config))
         save_model(model, str(weights))
-    return folder.resolve()
+    return FOLDER

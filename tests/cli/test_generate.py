@@ -139,10 +139,19 @@ def start(library: Path, environ: dict[str, str], count: int) -> subprocess.Pope
     return process  # type: ignore[no-any-return]
 
 
+def rest_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it still says; `communicate` would miss the lines that came along with the first."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out, err = process.stdout.read(), process.stderr.read()
+    process.wait()
+    return out, err
+
+
 def test_ctrl_c_keeps_what_is_finished_and_says_so(library: Path, environ: dict[str, str]) -> None:
     process = start(library, environ, count=400)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate()
+    out, err = rest_of(process)
     printed = 1 + len(out.splitlines())
     assert process.returncode == 130
     assert "Traceback" not in err
@@ -158,7 +167,7 @@ def test_killed_at_work_nothing_that_was_printed_is_lost(
     before = {e.id for e in Library.open(library).list(Query(k=None))}
     process = start(library, environ, count=400)
     process.kill()
-    out, _ = process.communicate()
+    out, _ = rest_of(process)
     kept = {e.id for e in Library.open(library).list(Query(k=None))}
     assert before < kept
     assert {line.split("\t")[0] for line in out.splitlines() if line.endswith(".png")} <= kept
