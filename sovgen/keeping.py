@@ -62,18 +62,25 @@ def _rest(
 
 @contextmanager
 def _keeper() -> Iterator[ThreadPoolExecutor]:
-    """A thread that computes on one core: two teams on the same cores would wait for each other.
+    """A thread that computes on one core.
 
-    Torch's setting belongs to the thread that makes it, but threads that begin later take over
-    the last one made, so that it is put back by this thread.
+    With a team of threads of its own there would be more of them than cores, and the OpenMP of
+    torch would put the drawing ones to sleep between any two steps: half the speed.
     """
     import torch
 
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(1, thread_name_prefix="keep") as keeper:
-        keeper.submit(torch.set_num_threads, 1).result()
-        torch.set_num_threads(threads)
+        keeper.submit(_compute_alone).result()
+        torch.set_num_threads(threads)  # the last number set is what later threads begin with
         yield keeper
+
+
+def _compute_alone() -> None:
+    import torch
+
+    torch.get_num_threads()  # a thread takes over the common number at its first use of torch
+    torch.set_num_threads(1)
 
 
 def _count(n: int) -> str:
