@@ -61,7 +61,9 @@ def _print_cold(folder: Path) -> None:
     sides: dict[str, Callable[[], Child]] = {
         "bare diffusers script": lambda: run_child([*bare, str(STEPS)]),
         "sovgen generate": lambda: run_child([*ours, *flags]),
-        "sovgen generate --no-index": lambda: run_child([*ours, *flags, "--no-index"]),
+        "sovgen generate --no-index": lambda: run_child(
+            [*ours, *flags, "--no-index"], folder=folder
+        ),
     }
     rows = [
         [name, spread([c.seconds for c in runs]), spread([c.peak_mb for c in runs], 0)]

@@ -41,7 +41,11 @@ class Child:
     output: str
 
 
-def run_child(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
+def run_child(
+    arguments: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Child:
     """Run a command to its end, measured from the outside. Raises CalledProcessError.
 
     A child's peak is never told to be under its parent's, so whoever measures memory stays small.
@@ -50,7 +54,10 @@ def run_child(arguments: Sequence[str], environment: Mapping[str, str] | None = 
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
     process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, env={**inherited, **(environment or {})}
+        arguments,
+        stdout=subprocess.PIPE,
+        env={**inherited, **(environment or {})},
+        cwd=folder,
     )
     assert process.stdout is not None
     output = process.stdout.read()
