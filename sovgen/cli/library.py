@@ -1,4 +1,4 @@
-"""library new|info|verify|reembed: the library as a whole."""
+"""library new|info|verify|reembed: the library as a whole; its upkeep is `upkeep.py`."""
 
 from __future__ import annotations
 
@@ -28,12 +28,22 @@ class LibraryGroup(LazyGroup):
             "sovgen.cli.library:reembed",
             "Give every picture a vector of another encoder.",
         ),
+        "repair": ("sovgen.cli.upkeep:repair", "Mend what verify finds, and say what was done."),
+        "rebuild": (
+            "sovgen.cli.upkeep:rebuild",
+            "Make the catalogue again from the picture files and the journal beside them.",
+        ),
+        "backup": (
+            "sovgen.cli.upkeep:backup",
+            "Write the whole library into one new file, consistent while others write.",
+        ),
+        "restore": ("sovgen.cli.upkeep:restore", "Lay the library of a backup in an empty folder."),
     }
 
 
 @click.group(cls=LibraryGroup, epilog="Example: sovgen library info")
 def library() -> None:
-    """Make, describe, check and re-embed a library."""
+    """Make, check, mend and back up a library."""
 
 
 @click.command(epilog="Example: sovgen library new ~/pictures/sovgen")
@@ -78,7 +88,9 @@ def verify(session: Session, form: str | None) -> None:
             click.echo(printable(one))
     if differences:
         count = len(differences)
-        raise Failure(f"{count} difference{'s' * (count > 1)} found.", "Nothing was changed.")
+        raise Failure(
+            f"{count} difference{'s' * (count > 1)} found.", "Mend them: sovgen library repair"
+        )
     notice("Clean.")
 
 

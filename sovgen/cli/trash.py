@@ -1,0 +1,60 @@
+"""trash list|restore|empty: pictures that were deleted and are still there."""
+
+from __future__ import annotations
+
+import click
+
+from sovgen.cli.lazy import LazyGroup
+from sovgen.cli.listing import print_json, printable
+from sovgen.cli.options import as_json, many_ids
+from sovgen.cli.session import Session, notice
+
+
+class Trash(LazyGroup):
+    """The commands of `sovgen trash`."""
+
+    commands_at = {
+        "list": ("sovgen.cli.trash:list_trash", "List what was deleted, the newest first."),
+        "restore": (
+            "sovgen.cli.trash:restore",
+            "Bring pictures back, with all that was said of them.",
+        ),
+        "empty": ("sovgen.cli.trash:empty", "Remove what is in the trash for good."),
+    }
+
+
+@click.group(cls=Trash, epilog="Example: sovgen trash restore mfrg2zdf")
+def trash() -> None:
+    """Bring deleted pictures back, or let them go."""
+
+
+@click.command("list", epilog="Example: sovgen trash list --json")
+@as_json
+@click.pass_obj
+def list_trash(session: Session, form: str | None) -> None:
+    """List what was deleted, the newest first."""
+    found = session.open().trashed()
+    if form == "json":
+        print_json(found)
+        return
+    for one in found:
+        click.echo(f"{one.id}\t{one.deleted:%Y-%m-%d %H:%M}\t{printable(one.prompt or '')}")
+
+
+@click.command(epilog="Example: sovgen trash restore mfrg2zdf")
+@many_ids
+@click.pass_obj
+def restore(session: Session, ids: tuple[str, ...]) -> None:
+    """Bring pictures back, with all that was said of them."""
+    notice(f"Restored {session.open().restore(ids)}.")
+
+
+@click.command(epilog="Example: sovgen trash empty --yes")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def empty(session: Session, yes: bool) -> None:
+    """Remove what is in the trash for good."""
+    library = session.open()
+    if not yes:
+        click.confirm(f"Remove {len(library.trashed())} pictures for good?", abort=True, err=True)
+    notice(f"Removed {library.empty_trash()}.")

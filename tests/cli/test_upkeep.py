@@ -1,0 +1,69 @@
+"""A library through the years: trash, repair, rebuild, backup and restore."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from index import Library, Query
+from tests.cli.conftest import Cli
+
+
+def ids(root: Path) -> set[str]:
+    return {entry.id for entry in Library.open(root).list(Query(k=None))}
+
+
+def test_what_was_deleted_comes_back_with_what_was_said_of_it(cli: Cli, library: Path) -> None:
+    before = ids(library)
+    chosen = min(before)
+    cli(library, "rate", chosen[:8], 5)
+    assert cli(library, "delete", chosen[:8]).exit_code == 0
+    assert ids(library) == before - {chosen}
+    listed = json.loads(cli(library, "trash", "list", "--json").stdout)
+    assert [one["id"] for one in listed] == [chosen]
+    assert cli(library, "trash", "restore", chosen[:8]).exit_code == 0
+    assert ids(library) == before
+    assert Library.open(library).get(chosen).rating == 5
+
+
+def test_the_trash_is_emptied_only_when_that_is_meant(cli: Cli, library: Path) -> None:
+    chosen = min(ids(library))
+    cli(library, "delete", chosen[:8])
+    assert cli(library, "trash", "empty").exit_code == 1
+    assert len(Library.open(library).trashed()) == 1
+    assert cli(library, "trash", "empty", "--yes").exit_code == 0
+    assert not Library.open(library).trashed()
+
+
+def test_repair_mends_what_verify_finds(cli: Cli, library: Path) -> None:
+    entry = Library.open(library).list(Query(k=1))[0]
+    entry.path.rename(entry.path.with_name("moved.png"))
+    found = cli(library, "library", "verify")
+    assert found.exit_code == 1
+    assert "sovgen library repair" in found.stderr
+    mended = cli(library, "library", "repair")
+    assert mended.exit_code == 0, mended.stdout
+    assert mended.stdout
+    assert cli(library, "library", "verify").exit_code == 0
+
+
+def test_a_lost_catalogue_is_made_again(cli: Cli, library: Path) -> None:
+    before = ids(library)
+    chosen = min(before)
+    cli(library, "tag", chosen[:8], "kept")
+    (library / "library.duckdb").unlink()
+    assert cli(library, "list").exit_code == 1
+    assert cli(library, "library", "rebuild").exit_code == 0
+    assert ids(library) == before
+    assert "kept" in Library.open(library).get(chosen).tags
+
+
+def test_a_backup_is_the_library_and_never_overwrites(
+    cli: Cli, library: Path, tmp_path: Path
+) -> None:
+    file, laid = tmp_path / "library.backup", tmp_path / "laid"
+    assert cli(library, "library", "backup", file).exit_code == 0
+    assert cli(library, "library", "backup", file).exit_code == 1
+    assert cli(library, "library", "restore", file, laid).exit_code == 0
+    assert ids(laid) == ids(library)
+    assert not Library.open(laid).verify()
