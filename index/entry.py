@@ -10,10 +10,12 @@ from pathlib import Path
 
 from index import view
 from index.columns import zoned
+from index.making import SETTINGS
+from index.makings import settings_of
 
-# What an Entry is read from: the documented columns, and what its path and times need.
-COLUMNS = [*view.COLUMNS, "hidden", "file_sha256"]
-PLACE = "raw_path inside added_offset made_offset".split()
+# What an Entry is read from: the documented columns, and what its path, times and settings need.
+COLUMNS = [*view.FIELDS, "hidden", "file_sha256"]
+PLACE = [*"raw_path inside added_offset made_offset".split(), *SETTINGS]
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Entry:
     prompt .. seed: of the newest making, None where nobody recorded it
     width, height: pixels; bytes: of the main file; duration: seconds
     kind: illustration, icon, diagram, product, photo or unknown
+    settings: those of `index.making.SETTINGS` that its newest making has
     rating: 0..5 or None; adherence: cosine of the picture with its own prompt
     added, made: with their zone
     """
@@ -61,6 +64,7 @@ class Entry:
     colours: tuple[str, ...]
     hidden: bool
     file_sha256: str
+    settings: Mapping[str, object]
 
 
 def entry_of(row: Mapping[str, object], root: Path) -> Entry:
@@ -72,6 +76,7 @@ def entry_of(row: Mapping[str, object], root: Path) -> Entry:
         values[name] = tuple(row[name])  # type: ignore[arg-type]
     for name in ("added", "made"):
         values[name] = zoned(row[name], row[f"{name}_offset"])
+    values["settings"] = settings_of(row)
     return Entry(**values)  # type: ignore[arg-type]
 
 

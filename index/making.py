@@ -10,6 +10,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+# What a making may have beside a prompt and a size, by column, with the DuckDB type. Pictures are
+# named by their ids; a weight follows a name after a colon, as in "clipart:0.8".
+SETTINGS: Mapping[str, str] = {
+    "clip_skip": "INTEGER",
+    "schedule": "VARCHAR",
+    "guidance_rescale": "DOUBLE",
+    "guidance_from": "DOUBLE",
+    "guidance_until": "DOUBLE",
+    "cache_interval": "INTEGER",
+    "variation": "DOUBLE",
+    "variation_seed": "UBIGINT",
+    "init": "VARCHAR",
+    "strength": "DOUBLE",
+    "mask": "VARCHAR",
+    "margins": "VARCHAR",
+    "upscale": "DOUBLE",
+    "upscaler": "VARCHAR",
+    "tile": "INTEGER",
+    "transparent": "BOOLEAN",
+    "loras": "VARCHAR[]",
+    "embeddings": "VARCHAR[]",
+    "vae": "VARCHAR",
+    "control": "VARCHAR",
+    "control_image": "VARCHAR",
+    "control_weight": "DOUBLE",
+    "adapter": "VARCHAR",
+    "reference": "VARCHAR[]",
+}
+
 
 @dataclass(frozen=True)
 class Making:
@@ -17,7 +46,8 @@ class Making:
 
     `guidance` is as in diffusers: neg + s * (pos - neg). `duration` is in seconds. `made` carries
     its zone. `encoder_match` says how the pipeline's text tower compares with the library's CLIP:
-    shared, equal, different or no CLIP. `extra` holds what has no column, as plain JSON values.
+    shared, equal, different or no CLIP. `settings` holds those of SETTINGS that are known, lists as
+    tuples; `extra` what has no column, as plain JSON values.
     """
 
     producer: str
@@ -37,4 +67,5 @@ class Making:
     encoder_match: str | None = None
     safety: str | None = None
     made: datetime | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
     extra: Mapping[str, object] = field(default_factory=dict)

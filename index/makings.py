@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from index.columns import fill, split_zone, zoned
-from index.making import Making
+from index.making import SETTINGS, Making
 
 if TYPE_CHECKING:
     import duckdb
@@ -19,11 +19,12 @@ _SAME = (
 ).split()
 _TYPES = (
     "BIGINT BOOLEAN VARCHAR VARCHAR VARCHAR VARCHAR VARCHAR VARCHAR INTEGER DOUBLE UBIGINT INTEGER "
-    "INTEGER VARCHAR VARCHAR DOUBLE VARCHAR VARCHAR TIMESTAMP SMALLINT JSON"
+    "INTEGER VARCHAR VARCHAR"
 ).split()
+_TYPES += [*SETTINGS.values(), *"DOUBLE VARCHAR VARCHAR TIMESTAMP SMALLINT JSON".split()]
 _INSERT_MAKINGS = (
-    f"INSERT INTO makings (picture, newest, {', '.join(_SAME)}, duration, encoder_match, safety, "
-    "made, made_offset, extra) SELECT "
+    f"INSERT INTO makings (picture, newest, {', '.join([*_SAME, *SETTINGS])}, duration, "
+    "encoder_match, safety, made, made_offset, extra) SELECT "
     + ", ".join(f"unnest(${n}::{kind}[])" for n, kind in enumerate(_TYPES, 1))
 )
 
@@ -62,8 +63,9 @@ def _row(number: int, making: Making, *, newest: bool) -> list[object]:
     made, offset = split_zone(making.made) if making.made else (None, None)
     extra = json.dumps(dict(making.extra), sort_keys=True) if making.extra else None
     same = [_whole_seed(making) if name == "seed" else getattr(making, name) for name in _SAME]
+    set_ = [_plain(making.settings.get(name)) for name in SETTINGS]
     others = [making.duration, making.encoder_match, making.safety, made, offset, extra]
-    return [number, newest, *same, *others]
+    return [number, newest, *same, *set_, *others]
 
 
 def of_picture(connection: duckdb.DuckDBPyConnection, number: int) -> list[Making]:
@@ -91,17 +93,30 @@ def of_pictures(
 
 def _making_of(row: dict[str, object]) -> Making:
     extra, made, offset = row.pop("extra"), row.pop("made"), row.pop("made_offset")
+    settings = settings_of({name: row.pop(name) for name in SETTINGS})
     return Making(
         **row,  # type: ignore[arg-type]
         made=zoned(made, offset),
+        settings=settings,
         extra=json.loads(extra) if isinstance(extra, str) else {},
     )
+
+
+def settings_of(row: Mapping[str, object]) -> dict[str, object]:
+    """The settings that a row knows, by name."""
+    found = {name: row[name] for name in SETTINGS if row[name] is not None}
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in found.items()}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def is_same(making: Making, other: Making) -> bool:
     """Whether two makings tell of one recipe, whenever and however fast it was followed."""
     first, second = _row(0, making, newest=True), _row(0, other, newest=True)
-    return first[: len(_SAME) + 2] == second[: len(_SAME) + 2]
+    told = 2 + len(_SAME) + len(SETTINGS)
+    return first[:told] == second[:told]
 
 
 def _whole_seed(making: Making) -> int | None:

@@ -122,7 +122,35 @@ INSERT INTO touched SELECT 'picture', seq FROM pictures
     UNION ALL SELECT 'set', name FROM sets UNION ALL SELECT 'search', name FROM searches;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004)
+# Settings of a making that `extra` held until now (see `index.making`).
+M005 = """
+ALTER TABLE makings ADD COLUMN clip_skip INTEGER;
+ALTER TABLE makings ADD COLUMN schedule VARCHAR;
+ALTER TABLE makings ADD COLUMN guidance_rescale DOUBLE;
+ALTER TABLE makings ADD COLUMN guidance_from DOUBLE;
+ALTER TABLE makings ADD COLUMN guidance_until DOUBLE;
+ALTER TABLE makings ADD COLUMN cache_interval INTEGER;
+ALTER TABLE makings ADD COLUMN variation DOUBLE;
+ALTER TABLE makings ADD COLUMN variation_seed UBIGINT;
+ALTER TABLE makings ADD COLUMN init VARCHAR;
+ALTER TABLE makings ADD COLUMN strength DOUBLE;
+ALTER TABLE makings ADD COLUMN mask VARCHAR;
+ALTER TABLE makings ADD COLUMN margins VARCHAR;
+ALTER TABLE makings ADD COLUMN upscale DOUBLE;
+ALTER TABLE makings ADD COLUMN upscaler VARCHAR;
+ALTER TABLE makings ADD COLUMN tile INTEGER;
+ALTER TABLE makings ADD COLUMN transparent BOOLEAN;
+ALTER TABLE makings ADD COLUMN loras VARCHAR[];
+ALTER TABLE makings ADD COLUMN embeddings VARCHAR[];
+ALTER TABLE makings ADD COLUMN vae VARCHAR;
+ALTER TABLE makings ADD COLUMN control VARCHAR;
+ALTER TABLE makings ADD COLUMN control_image VARCHAR;
+ALTER TABLE makings ADD COLUMN control_weight DOUBLE;
+ALTER TABLE makings ADD COLUMN adapter VARCHAR;
+ALTER TABLE makings ADD COLUMN reference VARCHAR[];
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

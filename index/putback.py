@@ -120,7 +120,10 @@ def _put_searches(connection: duckdb.DuckDBPyConnection, told: Iterable[Remark])
 def making_of(values: Mapping[str, Any]) -> Making:
     """The making that a remark tells of."""
     made = values.get("made")
-    return Making(**{**values, "made": _time(made) if made else None})
+    settings = {
+        n: tuple(v) if isinstance(v, list) else v for n, v in values.get("settings", {}).items()
+    }
+    return Making(**{**values, "settings": settings, "made": _time(made) if made else None})
 
 
 def _time(text: str) -> datetime:

@@ -119,8 +119,9 @@ def _file(path: str, raw: bytes | None, inside: bool) -> Remark:
 
 
 def _making(making: Making) -> Remark:
-    values = {**vars(making), "made": _iso(making.made), "extra": dict(making.extra)}
-    return _plain(values)
+    settings = {n: list(v) if isinstance(v, tuple) else v for n, v in making.settings.items()}
+    extra = dict(making.extra)
+    return _plain({**vars(making), "made": _iso(making.made), "settings": settings, "extra": extra})
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import hashlib
 
-# The columns that a person may name; docs list them.
-COLUMNS = (
+from index.making import SETTINGS
+
+# What an Entry has a field for.
+FIELDS = (
     "id seq path prompt negative model model_hash sampler steps guidance seed width height media "
     "frames bytes kind rating note adherence device dtype duration producer encoder_match safety "
     "added made tags sets colours"
 ).split()
+# The columns that a person may name; docs list them.
+COLUMNS = [*FIELDS, *SETTINGS]
+_SETTINGS = ", ".join(f"m.{name}" for name in SETTINGS)
 
 
 def select(condition: str = "true") -> str:
@@ -32,6 +37,7 @@ SELECT
     m.made + to_minutes(m.made_offset) AS made,
     coalesce(t.tags, []::VARCHAR[]) AS tags, coalesce(s.sets, []::VARCHAR[]) AS sets,
     coalesce(k.colours, []::VARCHAR[]) AS colours,
+    {_SETTINGS},
     coalesce(s.hidden, false) AS hidden,
     f.raw_path, f.inside, f.file_sha256, p.added_offset, m.made_offset
 FROM (SELECT *, seq AS picture FROM pictures WHERE {condition}) p

@@ -6,6 +6,7 @@ themselves, are in none of them. docs/sql.md lists the columns.
 
 from __future__ import annotations
 
+from index.making import SETTINGS
 from index.view import COLUMNS
 
 _SHOWN = "(SELECT seq, id FROM library WHERE NOT hidden) shown ON shown.seq = picture"
@@ -27,7 +28,7 @@ VIEWS = {
     ),
     "makings": _of_pictures(
         "newest, producer, prompt, negative, model, model_hash, sampler, steps, guidance, seed, "
-        "width, height, device, dtype, duration, encoder_match, safety, "
+        f"width, height, device, dtype, {', '.join(SETTINGS)}, duration, encoder_match, safety, "
         "made + to_minutes(made_offset) AS made, extra",
         "makings",
     ),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMAT_VERSION = 1
+_PRIVATE = frozenset(("prompt", "negative", "seed", "variation_seed"))
 _MADE_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -103,7 +104,7 @@ def _account(picture: Picture, private: bool) -> str:
     """The chunk `sovgen`: sorted compact JSON."""
     recipe = picture.recipe.to_dict()
     if private:
-        recipe = {k: v for k, v in recipe.items() if k not in ("prompt", "negative", "seed")}
+        recipe = {k: v for k, v in recipe.items() if k not in _PRIVATE}
     account: dict[str, object] = {
         "version": FORMAT_VERSION,
         "recipe": recipe,

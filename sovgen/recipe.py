@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sovgen.errors import BadRecipe
@@ -19,6 +19,7 @@ MAX_SEED = 2**63 - 1
 MAX_STEPS = 1000
 MAX_GUIDANCE = 100.0
 MAX_SIDE = 8192
+SCHEDULES = ("karras", "exponential", "beta", "simple")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,26 @@ class Recipe:
     sampler: a name from `sovgen.samplers`
     device, dtype: cpu, cuda, mps, xpu; float32, bfloat16, float16
 
+    Steering:
+    clip_skip: 1 .. 24, layers of the text towers counted from the last, as in A1111; 1 is the last
+    schedule: how the sigmas are spaced: karras, exponential, beta, simple
+    guidance_rescale: 0 .. 1 (Lin et al., 2305.08891)
+    guidance_from, guidance_until: 0 .. 1, the share of the steps between which guidance acts
+    cache_interval: 2 .. 10, deep features are computed at every so manieth step (DeepCache)
+
+    Beginning from pictures, which are named by their ids:
+    init: the picture to begin from; strength: 0 .. 1, how much of it is drawn anew
+    mask: white where `init` is drawn anew
+    margins: "left,top,right,bottom" in pixels, drawn anew around `init`
+    variation: 0 .. 1, how much of the noise is that of variation_seed
+    upscale: 1 .. 8, how many times larger than `init`; upscaler: a model; tile: pixels
+    transparent: the ground is taken away
+
+    Additions to the model; a weight follows a name after a colon, "clipart:0.8":
+    loras, embeddings, vae
+    control: a ControlNet; control_image: the picture it follows; control_weight: 0 .. 2
+    adapter: an IP-Adapter; reference: the pictures it looks at
+
     Raises BadRecipe, naming the field, the value and the range.
     """
 
@@ -48,27 +69,46 @@ class Recipe:
     sampler: str | None = None
     device: str | None = None
     dtype: str | None = None
+    clip_skip: int | None = None
+    schedule: str | None = None
+    guidance_rescale: float | None = None
+    guidance_from: float | None = None
+    guidance_until: float | None = None
+    cache_interval: int | None = None
+    variation: float | None = None
+    variation_seed: int | None = None
+    init: str | None = None
+    strength: float | None = None
+    mask: str | None = None
+    margins: str | None = None
+    upscale: float | None = None
+    upscaler: str | None = None
+    tile: int | None = None
+    transparent: bool | None = None
+    loras: tuple[str, ...] = ()
+    embeddings: tuple[str, ...] = ()
+    vae: str | None = None
+    control: str | None = None
+    control_image: str | None = None
+    control_weight: float | None = None
+    adapter: str | None = None
+    reference: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative"):
             _check_text(name, getattr(self, name))
         _check_whole("seed", self.seed, 0, MAX_SEED)
-        if self.steps is not None:
-            _check_whole("steps", self.steps, 1, MAX_STEPS)
-        if self.guidance is not None:
-            _check_guidance(self.guidance)
-        for name in ("width", "height"):
-            if getattr(self, name) is not None:
-                _check_whole(name, getattr(self, name), 8, MAX_SIDE)
-        for name in ("model", "sampler", "device", "dtype"):
-            if getattr(self, name) is not None:
-                _check_name(name, getattr(self, name))
+        for field in dataclasses.fields(self):
+            if (value := getattr(self, field.name)) is not None and field.name in _CHECKS:
+                _CHECKS[field.name](field.name.replace("_", " "), value)
         if self.sampler is not None:
             sampler_name(self.sampler)
 
     def to_dict(self) -> dict[str, object]:
         """The fields that are set, as plain JSON values."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        return {k: v for k, v in listed.items() if v is not None and v != []}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Recipe:
@@ -82,7 +122,8 @@ class Recipe:
             )
         if "prompt" not in values:
             raise BadRecipe("The recipe has no prompt.", "An empty one draws unconditionally.")
-        return cls(**values)  # type: ignore[arg-type]
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)  # type: ignore[arg-type]
 
 
 def _check_text(name: str, value: object) -> None:
@@ -107,11 +148,66 @@ def _check_whole(name: str, value: object, low: int, high: int) -> None:
         )
 
 
-def _check_guidance(value: object) -> None:
+def _check_number(name: str, value: object, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise BadRecipe(f"The guidance must be a number, not {value!r}.")
-    if not (math.isfinite(value) and 0 <= value <= MAX_GUIDANCE):
+        raise BadRecipe(f"The {name} must be a number, not {value!r}.")
+    if not (math.isfinite(value) and low <= value <= high):
         raise BadRecipe(
-            f"The guidance {value} is out of range.",
-            f"Give a guidance from 0 to {MAX_GUIDANCE:g}; 7 is usual.",
+            f"The {name} {value} is out of range.", f"Give a {name} from {low:g} to {high:g}."
         )
+
+
+def _check_names(name: str, value: object) -> None:
+    if not isinstance(value, tuple):
+        raise BadRecipe(f"The {name} must be a list, not {value!r}.")
+    for one in value:
+        _check_name(name, one)
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise BadRecipe(f"{name} is true or false, not {value!r}.")
+
+
+def _check_schedule(name: str, value: object) -> None:
+    if value not in SCHEDULES:
+        raise BadRecipe(f"There is no schedule {value!r}.", f"Known: {', '.join(SCHEDULES)}.")
+
+
+def _check_margins(name: str, value: object) -> None:
+    sides = value.split(",") if isinstance(value, str) else []
+    if len(sides) != 4 or not all(side.isdecimal() for side in sides) or value == "0,0,0,0":
+        raise BadRecipe(
+            f"The margins {value!r} are not four numbers of pixels.",
+            'Write them as "left,top,right,bottom", such as "0,0,128,0".',
+        )
+
+
+def _whole(low: int, high: int) -> Callable[[str, object], None]:
+    return lambda name, value: _check_whole(name, value, low, high)
+
+
+def _number(low: float, high: float) -> Callable[[str, object], None]:
+    return lambda name, value: _check_number(name, value, low, high)
+
+
+_CHECKS: Mapping[str, Callable[[str, object], None]] = {
+    "steps": _whole(1, MAX_STEPS),
+    **dict.fromkeys(("width", "height"), _whole(8, MAX_SIDE)),
+    **dict.fromkeys(("model", "sampler", "device", "dtype"), _check_name),
+    **dict.fromkeys(("init", "mask", "upscaler", "vae", "control", "control_image"), _check_name),
+    **dict.fromkeys(("loras", "embeddings", "reference"), _check_names),
+    **dict.fromkeys(("strength", "variation", "guidance_rescale"), _number(0, 1)),
+    **dict.fromkeys(("guidance_from", "guidance_until"), _number(0, 1)),
+    "guidance": _number(0, MAX_GUIDANCE),
+    "adapter": _check_name,
+    "clip_skip": _whole(1, 24),
+    "schedule": _check_schedule,
+    "cache_interval": _whole(2, 10),
+    "variation_seed": _whole(0, MAX_SEED),
+    "margins": _check_margins,
+    "upscale": _number(1, 8),
+    "tile": _whole(64, MAX_SIDE),
+    "transparent": _check_flag,
+    "control_weight": _number(0, 2),
+}

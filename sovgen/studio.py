@@ -8,7 +8,7 @@ Studio knows neither terminals nor requests; whoever calls it shows the progress
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index import Library, New
-from index.making import Making
+from index.making import SETTINGS, Making
 from index.placing import LONGEST_SLUG, slug
 from sovgen.errors import BadRecipe
 from sovgen.keeping import keep_behind
@@ -144,6 +144,7 @@ class Studio:
             sampler=entry.sampler,
             device=entry.device,
             dtype=entry.dtype,
+            **entry.settings,  # type: ignore[arg-type]
         )
 
     def _keeper(self, private: bool) -> Keep:
@@ -186,16 +187,27 @@ def _new(picture: Picture, encoder_match: str, private: bool) -> New:
         encoder_match=encoder_match,
         safety=picture.safety,
         made=datetime.now().astimezone(),
+        settings=_settings(recipe),
     )
     if private:
         # A seed would let whoever guesses the prompt prove the guess.
         making = replace(making, prompt=None, negative=None, seed=None)
+        making = replace(making, settings=_without_seeds(making.settings))
     return New(
         data=encode_png(picture, private=private),
         stem=_stem(picture, private),
         image=picture.image,
         making=making,
     )
+
+
+def _settings(recipe: Recipe) -> dict[str, object]:
+    values = {name: getattr(recipe, name) for name in SETTINGS}
+    return {name: value for name, value in values.items() if value not in (None, ())}
+
+
+def _without_seeds(settings: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if name != "variation_seed"}
 
 
 def _stem(picture: Picture, private: bool) -> str:

@@ -14,6 +14,7 @@ from pathlib import PurePath, PureWindowsPath
 from typing import Literal
 
 from index.entry import Entry
+from index.making import SETTINGS
 
 Metadata = Literal["full", "prompt", "none"]
 Row = Mapping[str, object]
@@ -38,6 +39,7 @@ FULL_COLUMNS = {
     "steps": "INTEGER",
     "guidance": "DOUBLE",
     "seed": "UBIGINT",
+    **SETTINGS,
     "device": "VARCHAR",
     "dtype": "VARCHAR",
     "duration": "DOUBLE",
@@ -85,7 +87,8 @@ def row_of(picture: Outgoing, metadata: Metadata) -> Row:
 def _value(picture: Outgoing, name: str) -> object:
     if name in FILE_COLUMNS:
         return getattr(picture, name)
-    value = getattr(picture.entry, name)
+    entry = picture.entry
+    value = entry.settings.get(name) if name in SETTINGS else getattr(entry, name)
     if name == "model" and isinstance(value, str):
         return _without_folder(value)
     if isinstance(value, datetime):

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from index.making import Making
+from index.making import SETTINGS, Making
 from index.provenance import values
 from index.provenance.metadata import Metadata
 
@@ -24,6 +24,8 @@ def read(metadata: Metadata) -> Making | None:
     recipe = values.table(whole.get("recipe"))
     if not recipe:
         return None
+    read_settings = {n: values.typed(recipe.get(n), kind) for n, kind in SETTINGS.items()}
+    settings = {name: value for name, value in read_settings.items() if value is not None}
     return Making(
         producer="sovgen",
         prompt=values.text(recipe.get("prompt")),
@@ -40,5 +42,6 @@ def read(metadata: Metadata) -> Making | None:
         dtype=values.filled(recipe.get("dtype")),
         encoder_match=values.filled(whole.get("encoder_match")),
         safety=values.filled(whole.get("safety")),
-        extra=values.rest(whole, _OUTSIDE) | values.rest(recipe, _RECIPE),
+        settings=settings,
+        extra=values.rest(whole, _OUTSIDE) | values.rest(recipe, _RECIPE.union(settings)),
     )

@@ -63,6 +63,21 @@ def seconds(value: object) -> float | None:
     return found if found is not None and found >= 0 else None
 
 
+def typed(value: object, kind: str) -> object:
+    """A value for a column of that DuckDB type; else None. Lists become tuples of text."""
+    if kind == "VARCHAR[]":
+        return tuple(t for v in rows(value) if (t := filled(v))) or None
+    if kind == "BOOLEAN":
+        return value if isinstance(value, bool) else None
+    reader = {"INTEGER": count, "UBIGINT": _unsigned, "DOUBLE": number, "VARCHAR": filled}[kind]
+    return reader(value)
+
+
+def _unsigned(value: object) -> int | None:
+    found = whole(value)
+    return found if found is not None and found >= 0 else None
+
+
 def parse(written: str | None) -> object:
     """JSON as Python values; None when it is no JSON. NaN and Infinity are read as floats."""
     try:

@@ -16,13 +16,24 @@ from sovgen.samplers import sampler_name
 if TYPE_CHECKING:
     from sovgen.models.model import Model
 
+# Settings that a recipe may carry and that drawing does not obey.
+UNHEEDED = (
+    *("clip_skip", "schedule", "guidance_rescale", "guidance_from", "guidance_until"),
+    *("cache_interval",),
+    *("variation", "variation_seed", "init", "strength", "mask", "margins"),
+    *("upscale", "upscaler", "tile", "transparent"),
+    *("loras", "embeddings", "vae", "control", "control_image", "control_weight"),
+    *("adapter", "reference"),
+)
+
 
 def fill(model: Model, recipe: Recipe) -> Recipe:
     """The recipe with every None replaced by the model's default, and model, device and dtype by
     what they really are.
 
-    Raises BadRecipe for a size off the model's grid.
+    Raises BadRecipe for a size off the model's grid, and for a setting that nothing here obeys.
     """
+    _refuse_unheeded(recipe)
     width, height = model.native_size
     filled = replace(
         recipe,
@@ -37,6 +48,12 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
     )
     _refuse_off_grid(model, filled)
     return filled
+
+
+def _refuse_unheeded(recipe: Recipe) -> None:
+    for name in UNHEEDED:
+        if getattr(recipe, name) not in (None, ()):
+            raise BadRecipe(f"Drawing with {name} is not supported.", "Leave it out.")
 
 
 def differences(asked: Recipe, filled: Recipe) -> list[str]:

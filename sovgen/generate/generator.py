@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -21,14 +21,19 @@ from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
 from sovgen.generate.schedulers import build_scheduler
 from sovgen.models.safety import judge
 from sovgen.picture import Picture
+from sovgen.recipe import Recipe
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from sovgen.models.model import Model
-    from sovgen.recipe import Recipe
 
 OnNotice = Callable[[str], None]
+
+
+# What the pictures of one batch have in common: all but what is each one's own.
+_OWN = ("prompt", "negative", "seed", "variation_seed")
+_SHARED = [field.name for field in fields(Recipe) if field.name not in _OWN]
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,7 @@ class _Job:
     @property
     def shape(self) -> tuple[object, ...]:
         """Jobs of one shape can be drawn together."""
-        r = self.recipe
-        return r.width, r.height, r.steps, r.guidance, r.sampler
+        return tuple(getattr(self.recipe, name) for name in _SHARED)
 
 
 def generate(

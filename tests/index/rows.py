@@ -11,8 +11,20 @@ from numpy.typing import NDArray
 
 from index import Library, vectors
 from index.catalogue import fill
+from index.making import SETTINGS
 
 Rows = NDArray[np.float32]
+
+# One value for every setting that a making may have.
+_VALUES: dict[str, object] = {
+    "VARCHAR": "abcd",
+    "VARCHAR[]": ("a:0.8", "b"),
+    "DOUBLE": 0.25,
+    "INTEGER": 2,
+    "UBIGINT": 2**62,
+    "BOOLEAN": False,
+}
+EVERY_SETTING = {name: _VALUES[kind] for name, kind in SETTINGS.items()}
 
 
 def id_of(number: int) -> str:

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from index import AmbiguousId, Library, Making, New, NoSuchPicture, Query
 from tests.index.conftest import new, picture, png
 from tests.index.given import Given
-from tests.index.rows import insert_rows, unit
+from tests.index.rows import EVERY_SETTING, insert_rows, unit
 
 EVERYTHING = Making(
     producer="sovgen",
@@ -35,7 +35,8 @@ EVERYTHING = Making(
     encoder_match="shared",
     safety="clean",
     made=datetime(2026, 3, 1, 23, 30, tzinfo=timezone(timedelta(hours=5, minutes=30))),
-    extra={"loras": ["a", "b"], "eta": 0.0, "nested": {"x": None}},
+    settings=EVERY_SETTING,
+    extra={"words": ["a", "b"], "eta": 0.0, "nested": {"x": None}},
 )
 
 
@@ -49,6 +50,8 @@ def test_a_making_comes_back_as_it_went_in(library: Library) -> None:
         assert getattr(entry, name) == getattr(EVERYTHING, name)
     assert (entry.duration, entry.encoder_match, entry.safety) == (1.25, "shared", "clean")
     assert (entry.width, entry.height) == image.size
+    assert entry.settings == EVERY_SETTING
+    assert len(library.list(Query(where="strength = 0.25 AND NOT transparent"))) == 1
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])

@@ -57,6 +57,12 @@ def test_a_library_of_the_first_schema_opens_with_all_that_it_held(first: Path) 
         assert migrations.is_current(connection)
 
 
+def test_settings_that_a_later_schema_brought_are_unknown_of_earlier_pictures(first: Path) -> None:
+    library = Library.open(first, Given())
+    assert library.list(Query())[0].settings == {}
+    assert library.list(Query(where="strength > 0")) == []
+
+
 def test_opening_a_current_library_writes_nothing(library: Library) -> None:
     before = library.store.path.stat().st_mtime_ns
     Library.open(library.root)

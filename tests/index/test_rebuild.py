@@ -19,6 +19,7 @@ from index.refresh import refresh
 from tests.index.boxes import ROOT
 from tests.index.conftest import new, picture, png
 from tests.index.given import Given
+from tests.index.rows import EVERY_SETTING
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
 
@@ -29,6 +30,7 @@ def rich(library: Library, tmp_path: Path) -> Library:
     kept = library.keep(
         [new(n, prompt=f"number {n}", seed=2**63 + n, extra={"loras": ["a"]}) for n in range(8)]
     )
+    library.keep([new(9, prompt="begun from another", settings=dict(EVERY_SETTING))])
     library.keep([new(3, prompt="another", made=datetime(2026, 5, 1, 23, 59, tzinfo=INDIA))])
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -92,7 +94,7 @@ def test_a_rebuilt_library_tells_and_finds_the_very_same(rich: Library) -> None:
     shutil.rmtree(rich.root / "thumbs")
     progress: list[tuple[int, int]] = []
     done = Library.rebuild(rich.root, Given(), lambda *p: progress.append(p))
-    assert (done.pictures, done.failed) == (8, []) and progress[-1] == (9, 9)
+    assert (done.pictures, done.failed) == (9, []) and progress[-1] == (10, 10)
     again = Library.open(rich.root, Given())
     assert everything(again) == before
     assert again.verify() == []
@@ -170,7 +172,7 @@ def test_a_journal_that_tells_something_else_is_named_and_mended(rich: Library) 
     before = everything(rich)
     assert Library.repair(rich.root, Given()).left == []
     assert everything(rich) == before
-    assert len(path.read_text().splitlines()) == 8 + 2 + 1
+    assert len(path.read_text().splitlines()) == 9 + 2 + 1
 
 
 def test_what_is_told_of_pictures_that_are_away_is_kept(rich: Library) -> None:
@@ -218,4 +220,4 @@ def test_a_journal_that_cannot_be_written_does_not_undo_what_is_committed(
 def test_a_snapshot_of_a_rebuilt_library_is_its_own(rich: Library) -> None:
     refresh(rich.store, force=True)
     Library.rebuild(rich.root, Given())
-    assert "8 vectors" in Library.open(rich.root).info().index
+    assert "9 vectors" in Library.open(rich.root).info().index

@@ -16,6 +16,7 @@ from PIL import Image
 from index.record import pixel_id, read_picture
 from sovgen.picture import Picture, a1111_text, encode_png
 from sovgen.recipe import Recipe
+from tests.index.rows import EVERY_SETTING
 
 FULL = Recipe(
     prompt="a red fox, flat style",
@@ -32,6 +33,13 @@ FULL = Recipe(
 )
 SOURCE_TYPE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 FOX = Picture(Image.new("RGB", (16, 8), "red"), FULL, "41951da83206f372", duration=1.5)
+# What a recipe takes where any value of the column's type will not do.
+OTHERWISE: dict[str, object] = {
+    "schedule": "karras",
+    "margins": "0,8,0,8",
+    "upscale": 2.0,
+    "tile": 64,
+}
 
 
 def chunks(data: bytes) -> dict[str, str]:
@@ -51,6 +59,17 @@ def test_account_is_sorted_compact_json_that_gives_the_recipe_back() -> None:
     assert account["version"] == 1
     assert account["model_hash"] == "41951da83206f372"
     assert "duration" not in text
+
+
+def test_every_setting_of_a_recipe_is_read_from_the_file(tmp_path: Path) -> None:
+    full = replace(FULL, **{n: v for n, v in EVERY_SETTING.items() if n not in OTHERWISE})
+    full = replace(full, **OTHERWISE)
+    file = tmp_path / "fox.png"
+    file.write_bytes(encode_png(replace(FOX, recipe=full)))
+    making = read_picture(file)[0].making
+    assert making is not None
+    assert making.settings == {name: getattr(full, name) for name in EVERY_SETTING}
+    assert not making.extra
 
 
 def test_a1111_line_is_as_that_program_writes_it() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sovgen.errors import BadRecipe
-from sovgen.recipe import MAX_GUIDANCE, MAX_SEED, MAX_SIDE, MAX_STEPS, Recipe
+from sovgen.recipe import MAX_GUIDANCE, MAX_SEED, MAX_SIDE, MAX_STEPS, SCHEDULES, Recipe
 from sovgen.samplers import ALIASES, SAMPLERS
 
 FOX = Recipe("a red fox", seed=7)
@@ -26,6 +26,12 @@ recipes = st.builds(
     width=st.none() | st.integers(8, MAX_SIDE),
     height=st.none() | st.integers(8, MAX_SIDE),
     sampler=st.none() | st.sampled_from([*SAMPLERS, *ALIASES]),
+    clip_skip=st.none() | st.integers(1, 24),
+    schedule=st.none() | st.sampled_from(SCHEDULES),
+    strength=st.none() | st.floats(0, 1),
+    margins=st.none() | st.just("0,8,16,0"),
+    transparent=st.none() | st.booleans(),
+    loras=st.lists(st.sampled_from(["clipart:0.8", "line"])).map(tuple),
 )
 
 
@@ -56,12 +62,21 @@ def test_recipe_survives_json(recipe: Recipe) -> None:
         ("sampler", 3, "must be text"),
         ("model", 3, "must be text"),
         ("device", "", "empty"),
+        ("clip_skip", 0, "out of range"),
+        ("schedule", "linear", "no schedule"),
+        ("strength", 1.5, "out of range"),
+        ("variation_seed", -1, "out of range"),
+        ("margins", "1,2,3", "four numbers"),
+        ("margins", "0,0,0,0", "four numbers"),
+        ("transparent", 1, "true or false"),
+        ("loras", ["clipart"], "must be a list"),
+        ("loras", ("",), "empty"),
     ],
 )
 def test_bad_value_is_refused_by_name(field: str, value: object, says: str) -> None:
     with pytest.raises(BadRecipe, match=says) as caught:
         replace(FOX, **{field: value})  # type: ignore[arg-type]
-    assert field in str(caught.value)
+    assert field.replace("_", " ") in str(caught.value)
 
 
 def test_unknown_field_is_refused_and_the_known_are_named() -> None:
