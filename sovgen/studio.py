@@ -22,8 +22,11 @@ from sovgen.errors import BadRecipe
 from sovgen.keeping import keep_behind
 from sovgen.picture import Picture, encode_png
 from sovgen.recipe import Recipe
+from sovgen.sources import pictures_named, sources_of, with_whole_ids
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from index import Entry
     from sovgen.generate.generator import OnNotice
     from sovgen.generate.sampling import OnStep
@@ -97,6 +100,7 @@ class Studio:
         private: bool = False,
         index: bool = True,
         exact: bool = False,
+        sources: Mapping[str, Image.Image] | None = None,
         on_step: OnStep | None = None,
         on_notice: OnNotice | None = None,
     ) -> Iterator[Made]:
@@ -105,13 +109,16 @@ class Studio:
         private: no prompt is left in the file, its name or the catalogue
         index: without it the pictures go into the current folder and nothing remembers them
         exact: draw each alone, so that pixels cannot depend on the batch
+        sources: pictures by id, in place of those of the library, that the recipes name
         Stopping by hand raises Interrupted once the pictures that were finished are kept.
         """
         from sovgen.generate.generator import generate
 
         wanted = [recipes] if isinstance(recipes, Recipe) else list(recipes)
+        wanted, found = self._sourced(wanted, sources or {})
         keep = self._keeper(private) if index else _write_here(private)
-        pictures = generate(self.model, wanted, exact=exact, on_step=on_step, on_notice=on_notice)
+        told = {"on_step": on_step, "on_notice": on_notice}
+        pictures = generate(self.model, wanted, exact=exact, sources=found, **told)  # type: ignore[arg-type]
         return keep_behind(pictures, keep)
 
     def remake(self, prefix: str) -> Picture:
@@ -121,8 +128,8 @@ class Studio:
         """
         from sovgen.generate.generator import generate
 
-        recipe = self.recipe_of(prefix)
-        return next(iter(generate(self.model, [recipe], exact=True)))
+        [recipe], sources = self._sourced([self.recipe_of(prefix)], {})
+        return next(iter(generate(self.model, [recipe], exact=True, sources=sources)))
 
     def recipe_of(self, prefix: str) -> Recipe:
         """The recipe of a library picture, read from its newest making."""
@@ -146,6 +153,17 @@ class Studio:
             dtype=entry.dtype,
             **entry.settings,  # type: ignore[arg-type]
         )
+
+    def _sourced(
+        self, recipes: Sequence[Recipe], given: Mapping[str, Image.Image]
+    ) -> tuple[list[Recipe], Mapping[str, Image.Image]]:
+        """The recipes with whole ids, and the pictures that they name."""
+        wanting = [r for r in recipes if not set(pictures_named(r)) <= set(given)]
+        if not wanting:
+            return list(recipes), given
+        whole = {r: with_whole_ids(self.library, r, given) for r in wanting}
+        found = sources_of(self.library, *whole.values(), given=given)
+        return [whole.get(r, r) for r in recipes], found
 
     def _keeper(self, private: bool) -> Keep:
         match = self.encoder_match

@@ -61,8 +61,15 @@ def generate(
 
         session.say(f"{studio.model.name} on {studio.model.device}.")
         session.say(f"{studio.model.dtype}: {studio.model.dtype_reason}.")
-        switches = {"private": private, "index": not no_index, "exact": exact}
-        _print_made(studio.make(recipes, **switches, on_step=on_step, on_notice=notice), form)
+        made = studio.make(
+            recipes,
+            private=private,
+            index=not no_index,
+            exact=exact,
+            on_step=on_step,
+            on_notice=notice,
+        )
+        _print_made(made, form)
 
 
 def _studio(session: Session, template: Recipe, safety: bool, no_index: bool) -> Studio:

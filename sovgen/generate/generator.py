@@ -7,7 +7,7 @@ nothing of files or libraries.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -55,6 +55,7 @@ def generate(
     *,
     batch: int | None = None,
     exact: bool = False,
+    sources: Mapping[str, Image.Image] | None = None,
     on_step: OnStep | None = None,
     on_notice: OnNotice | None = None,
 ) -> Iterator[Picture]:
@@ -62,6 +63,7 @@ def generate(
 
     batch: pictures at once; None chooses by their size
     exact: draw each alone, so that no pixel can depend on the batch
+    sources: the pictures that the recipes name, by id
     on_step: called as on_step(i, n, latents) after the i-th of n evaluations of a batch
     on_notice: told what the maker should know, such as words that were dropped
 
