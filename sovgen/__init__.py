@@ -11,8 +11,14 @@ Names are loaded when they are first used, so importing the package costs nothin
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+# numpy embeds texts, a few small products at a time. A team of BLAS threads brings them nothing on
+# an idle machine and takes ten times as long on a busy one, where it also fights with the drawing.
+# Read when numpy is first imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
     from sovgen.errors import SovgenError

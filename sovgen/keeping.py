@@ -17,9 +17,9 @@ from sovgen.errors import Interrupted
 P = TypeVar("P")
 M = TypeVar("M")
 
-# One commit costs about the same for one picture as for ten; nobody waits a second to see a
-# picture that took less to draw.
-PAUSE_S = 1.0
+# One commit costs about the same for one picture as for ten, and takes that from the drawing. Where
+# pictures come faster than this, nobody waits for each.
+PAUSE_S = 5.0
 
 
 def keep_behind(pictures: Iterator[P], keep: Callable[[Sequence[P]], list[M]]) -> Iterator[M]:

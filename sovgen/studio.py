@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ from sovgen.recipe import Recipe
 from sovgen.sources import pictures_named, sources_of, with_whole_ids
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
     from index import Entry
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
     from sovgen.models.load import Model
 
     Keep = Callable[[Sequence[Picture]], list["Made"]]
+
+
+# Prompts whose vectors stay at hand: in one run the same few come again and again.
+_REMEMBERED = 256
 
 
 @dataclass(frozen=True)
@@ -167,13 +173,22 @@ class Studio:
 
     def _keeper(self, private: bool) -> Keep:
         match = self.encoder_match
+        vector = lru_cache(_REMEMBERED)(self._vector)
 
         def keep(pictures: Sequence[Picture]) -> list[Made]:
             new = [_new(picture, match, private) for picture in pictures]
+            if not private:
+                new = [
+                    replace(n, text_vector=vector(p.recipe.prompt))
+                    for n, p in zip(new, pictures, strict=True)
+                ]
             entries = self.library.keep(new)
             return [Made(p, e.path, e) for p, e in zip(pictures, entries, strict=True)]
 
         return keep
+
+    def _vector(self, prompt: str) -> NDArray[np.float32] | None:
+        return self.library.encoder.encode_texts([prompt])[0] if prompt else None
 
 
 def _open_or_create(root: Path) -> Library:

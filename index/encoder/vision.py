@@ -1,4 +1,4 @@
-"""The image tower, built by open_clip and computed by torch in float32.
+"""The image tower, built by open_clip, or without it where that can be, and computed by torch.
 
 Loads the one tower only, straight from mapped weights; knows nothing of text.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +33,10 @@ class ImageTower(Protocol):
     def encode_image(self, image: torch.Tensor, normalize: bool) -> torch.Tensor:
         """Embeddings `(n, width)` of preprocessed pictures."""
 
-    def float(self) -> ImageTower:
+    def float(self) -> Self:
         """Itself, in float32."""
 
-    def eval(self) -> ImageTower:
+    def eval(self) -> Self:
         """Itself, as in use rather than in training."""
 
 
@@ -70,16 +70,10 @@ def embed_images(
 
 
 def _built(checkpoint: Checkpoint, state: dict[str, torch.Tensor], device: str) -> ImageTower:
-    import open_clip
     import torch
 
     with torch.device(device):
-        model: ImageTower = open_clip.CLIP(
-            embed_dim=checkpoint.width,
-            vision_cfg={**checkpoint.config["vision_cfg"], "timm_model_pretrained": False},
-            text_cfg=_NO_TEXT,
-            quick_gelu=bool(checkpoint.config.get("quick_gelu")),
-        )
+        model = _empty(checkpoint)
     try:
         model.visual.load_state_dict(state, assign=device == "meta")
     except RuntimeError as error:
@@ -87,6 +81,22 @@ def _built(checkpoint: Checkpoint, state: dict[str, torch.Tensor], device: str) 
             f"The image tower of {checkpoint.folder.name} does not fit its configuration.",
             str(error).splitlines()[-1].strip(),
         ) from error
+    return model
+
+
+def _empty(checkpoint: Checkpoint) -> ImageTower:
+    from index.encoder.tiered import TieredTower, is_tiered
+
+    if is_tiered(checkpoint.config["vision_cfg"]):
+        return TieredTower(checkpoint.width)
+    import open_clip
+
+    model: ImageTower = open_clip.CLIP(
+        embed_dim=checkpoint.width,
+        vision_cfg={**checkpoint.config["vision_cfg"], "timm_model_pretrained": False},
+        text_cfg=_NO_TEXT,
+        quick_gelu=bool(checkpoint.config.get("quick_gelu")),
+    )
     return model
 
 

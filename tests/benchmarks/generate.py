@@ -1,7 +1,7 @@
 """Drawing against a bare diffusers script: `python -m tests.benchmarks generate`.
 
 Same weights, steps and seed. Cold: a process from start to a written PNG, ours with everything it
-does besides (embedding, tags, thumbnail, catalogue). Warm: eight pictures in one process, alone or
+does besides (embedding, tags, thumbnail, catalogue). Warm: some pictures in one process, alone or
 together; ours in the script's number format and in the one it chooses by itself, with and without
 keeping.
 """
@@ -25,7 +25,7 @@ COLD_ROUNDS = 3
 PROMPT = "a red apple"
 GUIDANCE = 3.0
 BATCHES = (1, 8)
-PICTURES = 8  # in one go, so that keeping can run behind drawing
+PICTURES = 16  # in one go, so that keeping can run behind drawing
 
 Side = Callable[[], float]
 

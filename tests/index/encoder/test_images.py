@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPModel
 
-from index.encoder import load_encoder
+from index.encoder import export_clip, load_encoder
 from index.encoder.preprocessing import Preprocessing
 from index.errors import EncoderDamaged
 from tests import tiny_clip
@@ -131,3 +133,21 @@ def test_threads_share_one_tower(open_clip_folders: dict[str, Path]) -> None:
     with ThreadPoolExecutor(4) as pool:
         rows = list(pool.map(lambda _: encoder.encode_images(pictures()), range(8)))
     assert all(np.array_equal(rows[0], other) for other in rows)
+
+
+def test_the_bundled_encoder_gives_open_clips_vectors_without_open_clip(tmp_path: Path) -> None:
+    folder = export_clip(None, tmp_path / "clip")
+    rows = load_encoder().encode_images(pictures())
+    assert apart(rows, images_by_open_clip(folder, pictures())) < 1e-6
+
+
+def test_the_bundled_encoder_does_without_open_clip() -> None:
+    script = (
+        "import sys; from PIL import Image; from index.encoder import load_encoder; "
+        "load_encoder().encode_images([Image.new('RGB', (64, 64))]); "
+        "print({'open_clip', 'timm'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
