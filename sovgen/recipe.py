@@ -43,11 +43,13 @@ class Recipe:
     cache_interval: 2 .. 10, deep features are computed at every so manieth step (DeepCache)
 
     Beginning from pictures, which are named by their ids:
-    init: the picture to begin from; strength: 0 .. 1, how much of it is drawn anew
+    init: the picture to begin from; strength: 0 .. 1, how much of it is drawn anew: of the steps
+        the last int(steps * strength) are taken, as in diffusers
+    of mask, margins and upscale one at most:
     mask: white where `init` is drawn anew
     margins: "left,top,right,bottom" in pixels, drawn anew around `init`
-    variation: 0 .. 1, how much of the noise is that of variation_seed
     upscale: 1 .. 8, how many times larger than `init`; upscaler: a model; tile: pixels
+    variation: 0 .. 1, how much of the noise is that of variation_seed (as A1111's subseed)
     transparent: the ground is taken away
 
     Additions to the model; a weight follows a name after a colon, "clipart:0.8":
@@ -55,7 +57,8 @@ class Recipe:
     control: a ControlNet; control_image: the picture it follows; control_weight: 0 .. 2
     adapter: an IP-Adapter; reference: the pictures it looks at
 
-    Raises BadRecipe, naming the field, the value and the range.
+    Raises BadRecipe, naming the field, the value and the range, also for a setting whose other
+    half is missing.
     """
 
     prompt: str
@@ -103,6 +106,12 @@ class Recipe:
                 _CHECKS[field.name](field.name.replace("_", " "), value)
         if self.sampler is not None:
             sampler_name(self.sampler)
+        self._refuse_lonely()
+
+    def _refuse_lonely(self) -> None:
+        for name, (other, what) in _NEEDS.items():
+            if getattr(self, name) is not None and getattr(self, other) is None:
+                raise BadRecipe(f"The {name.replace('_', ' ')} needs {what}.", _NEED_HINTS[other])
 
     def to_dict(self) -> dict[str, object]:
         """The fields that are set, as plain JSON values."""
@@ -124,6 +133,22 @@ class Recipe:
             raise BadRecipe("The recipe has no prompt.", "An empty one draws unconditionally.")
         plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**plain)  # type: ignore[arg-type]
+
+
+# Settings that mean something only beside another one, and what that is.
+_BEGIN = ("init", "a picture to begin from")
+_NEEDS = {
+    **dict.fromkeys(("strength", "mask", "margins", "upscale"), _BEGIN),
+    **dict.fromkeys(("upscaler", "tile"), ("upscale", "an upscale: how many times larger")),
+    "variation": ("variation_seed", "a variation seed"),
+    "variation_seed": ("variation", "a variation: how much of the noise is its own"),
+}
+_NEED_HINTS = {
+    "init": "Give it with --from ID or FILE.",
+    "upscale": "See: sovgen upscale --help",
+    "variation": "See: sovgen variations --help",
+    "variation_seed": "See: sovgen variations --help",
+}
 
 
 def _check_text(name: str, value: object) -> None:

@@ -56,11 +56,10 @@ def sources_of(
     return {**given, **found}
 
 
-def keep_source(library: Library, path: Path, *, is_mask: bool = False) -> str:
-    """Copy a file into the library, where recipes can name it; its id.
+def keep_source(library: Library, path: Path, *, is_mask: bool = False) -> tuple[str, bool]:
+    """Copy a file into the library, where recipes can name it; its id, and whether it is new.
 
-    A mask that the library did not hold goes into a hidden set. Raises UnreadableImage, DiskFull
-    or LibraryReadOnly.
+    A mask that is new goes into a hidden set. Raises UnreadableImage, DiskFull or LibraryReadOnly.
     """
     id = read_source(path)[0]
     report = library.add([path])
@@ -68,7 +67,7 @@ def keep_source(library: Library, path: Path, *, is_mask: bool = False) -> str:
         raise UnreadableImage(failure.path, failure.reason)
     if is_mask and report.added:
         _hide(library, id)
-    return id
+    return id, bool(report.added)
 
 
 def read_source(path: Path) -> tuple[str, Image.Image]:

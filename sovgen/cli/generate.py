@@ -15,6 +15,7 @@ from sovgen.cli.options import as_json
 from sovgen.cli.progress import shown
 from sovgen.cli.recipe import drawn_by
 from sovgen.cli.session import Session, notice
+from sovgen.cli.start import Start, begun
 
 if TYPE_CHECKING:
     from sovgen.recipe import Recipe
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     "--count", type=click.IntRange(min=1), default=1, metavar="N", help="Pictures of each prompt."
 )
 @click.option("--seed", type=int, metavar="S", help="The first seed, then S+1, ...; else random.")
+@begun
 @drawn_by
 @click.option("--safety", is_flag=True, help="Run the model's own safety checker and record it.")
 @click.option("--private", is_flag=True, help="Leave no prompt in file, name or catalogue.")
@@ -40,6 +42,7 @@ def generate(
     count: int,
     seed: int | None,
     template: Recipe,
+    start: Start,
     safety: bool,
     private: bool,
     no_index: bool,
@@ -51,8 +54,9 @@ def generate(
     Each PROMPT is drawn --count times. Every picture is found by `sovgen search` from the moment
     it is printed. Ctrl-C drops the picture in hand; those before it stay.
     """
-    recipes = _each(prompts, count, seed, template)
+    recipes = _each(prompts, count, seed, start.checked(template))
     studio = _studio(session, template, safety, no_index)
+    recipes, sources = start.found(session, recipes, keep=not no_index)
     with held_until_step() as due, shown("Drawing", "steps") as bar:
 
         def on_step(step: int, steps: int, latents: object) -> None:
@@ -66,6 +70,7 @@ def generate(
             private=private,
             index=not no_index,
             exact=exact,
+            sources=sources,
             on_step=on_step,
             on_notice=notice,
         )

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 UNHEEDED = (
     *("clip_skip", "schedule", "guidance_rescale", "guidance_from", "guidance_until"),
     *("cache_interval",),
-    *("variation", "variation_seed", "init", "strength", "mask", "margins"),
-    *("upscale", "upscaler", "tile", "transparent"),
+    *("variation", "variation_seed", "upscale", "upscaler", "tile", "transparent"),
     *("loras", "embeddings", "vae", "control", "control_image", "control_weight"),
     *("adapter", "reference"),
 )

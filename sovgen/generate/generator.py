@@ -13,9 +13,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sovgen.errors import BrokenPicture
+from sovgen.generate.canvas import Canvas, lay_canvas
 from sovgen.generate.conditioning import condition, dropped_words
 from sovgen.generate.decoding import decode
+from sovgen.generate.encoding import encode_canvas
 from sovgen.generate.filling import differences, fill
+from sovgen.generate.fitting import fit
 from sovgen.generate.memory import batch_size, draw_within_memory
 from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
 from sovgen.generate.schedulers import build_scheduler
@@ -72,18 +75,20 @@ def generate(
     picture fits, and BrokenPicture for NaN or nothing but black, after the sound pictures of its
     batch. Pictures that were given stand, whatever comes after them.
     """
-    jobs = [_job(model, recipe) for recipe in recipes]
+    pictures = sources or {}
+    jobs = [_job(model, recipe, pictures) for recipe in recipes]
     for sampler in {job.recipe.sampler for job in jobs}:
         build_scheduler(str(sampler), model.own_scheduler)
     told = dict.fromkeys(notice for job in jobs for notice in job.notices)
     for notice in told if on_notice else ():
         on_notice(notice)  # type: ignore[misc]
-    return _generate(model, jobs, 1 if exact else batch, on_step, on_notice)
+    return _generate(model, jobs, 1 if exact else batch, pictures, on_step, on_notice)
 
 
-def _job(model: Model, recipe: Recipe) -> _Job:
-    filled = fill(model, recipe)
-    notices = differences(recipe, filled)
+def _job(model: Model, recipe: Recipe, sources: Mapping[str, Image.Image]) -> _Job:
+    fitted, notices = fit(model, recipe, sources)
+    filled = fill(model, fitted)
+    notices += differences(recipe, filled)
     for name in ("prompt", "negative"):
         if dropped := dropped_words(model, getattr(recipe, name)):
             notices.append(
@@ -97,6 +102,7 @@ def _generate(
     model: Model,
     jobs: Sequence[_Job],
     batch: int | None,
+    sources: Mapping[str, Image.Image],
     on_step: OnStep | None,
     on_notice: OnNotice | None,
 ) -> Iterator[Picture]:
@@ -106,13 +112,18 @@ def _generate(
         for start in range(0, len(alike), size):
             chosen = alike[start : start + size]
             drawn = draw_within_memory(
-                chosen, lambda some: _draw(model, some, on_step), on_notice or (lambda _: None)
+                chosen,
+                lambda some: _draw(model, some, sources, on_step),
+                on_notice or (lambda _: None),
             )
             yield from _sound(drawn)
 
 
 def _draw(
-    model: Model, jobs: Sequence[_Job], on_step: OnStep | None
+    model: Model,
+    jobs: Sequence[_Job],
+    sources: Mapping[str, Image.Image],
+    on_step: OnStep | None,
 ) -> list[Picture | BrokenPicture]:
     """One batch of one shape."""
     began = time.perf_counter()
@@ -125,15 +136,23 @@ def _draw(
         [recipe.negative for recipe in recipes],
         guided=(first.guidance or 0) > 1,
     )
-    # 2. noise
-    sources = generators([recipe.seed for recipe in recipes])
-    noise = draw_noise(model, first.width or 0, first.height or 0, sources)
+    # 2. noise, and what it is laid over
+    chances = generators([recipe.seed for recipe in recipes])
+    noise = draw_noise(model, first.width or 0, first.height or 0, chances)
+    canvas = lay_canvas(first, sources)
+    ground = encode_canvas(model, canvas) if canvas else None
     # 3. latents
-    latents = denoise(model, conditioning, noise, sources, first, on_step)
+    latents = denoise(model, conditioning, noise, chances, first, on_step, ground)
     # 4. pixels
     images = decode(model, latents)
+    if canvas:
+        images = [_restored(canvas, image) for image in images]
     seconds = (time.perf_counter() - began) / len(jobs)
     return [_picture(model, *each, seconds) for each in zip(jobs, images, strict=True)]
+
+
+def _restored(canvas: Canvas, image: Image.Image | BrokenPicture) -> Image.Image | BrokenPicture:
+    return image if isinstance(image, BrokenPicture) else canvas.restored(image)
 
 
 def _picture(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sovgen.generate.beginning import Beginning, Late
 from sovgen.generate.schedulers import build_scheduler
 from sovgen.models.quiet import libraries_held_back
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sovgen.generate.conditioning import Conditioning
+    from sovgen.generate.encoding import Ground
     from sovgen.models.model import Model
     from sovgen.recipe import Recipe
 
@@ -47,12 +49,14 @@ def denoise(
     sources: list[torch.Generator],
     recipe: Recipe,
     on_step: OnStep | None = None,
+    ground: Ground | None = None,
 ) -> Tensor:
     """Latents from noise, by diffusers' own pipeline.
 
     recipe: filled in; its steps, guidance, sampler and size hold for the whole batch
     on_step: called as on_step(i, n, latents) after the i-th of n evaluations; whatever it raises
         stops the drawing
+    ground: what the whole batch begins from, in place of noise alone
     """
     import numpy as np
     import torch
@@ -60,9 +64,10 @@ def denoise(
     pipe = model.pipe
     with torch.inference_mode(), np.errstate(divide="ignore"), libraries_held_back():
         pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler)
+        beginning = _begin(pipe, ground, noise, recipe) if ground else None
         latents = pipe(
             **_texts(conditioning),
-            latents=noise,
+            latents=beginning.latents() if beginning else noise,
             generator=sources,
             num_inference_steps=recipe.steps,
             guidance_scale=recipe.guidance,
@@ -70,9 +75,15 @@ def denoise(
             height=recipe.height,
             output_type="latent",
             return_dict=False,
-            callback_on_step_end=_reporter(on_step) if on_step else None,
+            callback_on_step_end=_reporter(on_step, beginning),
         )[0]
     return latents  # type: ignore[no-any-return]
+
+
+def _begin(pipe: Any, ground: Ground, noise: Tensor, recipe: Recipe) -> Beginning:  # noqa: ANN401
+    strength, steps = recipe.strength or 0.0, recipe.steps or 0
+    pipe.scheduler = Late(pipe.scheduler, strength)
+    return Beginning(pipe.scheduler, ground, noise, steps, whole=strength == 1)
 
 
 def _texts(conditioning: Conditioning) -> dict[str, Tensor]:
@@ -85,9 +96,14 @@ def _texts(conditioning: Conditioning) -> dict[str, Tensor]:
     return {name: rows for name, rows in named.items() if rows is not None}
 
 
-def _reporter(on_step: OnStep) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
+def _reporter(
+    on_step: OnStep | None, beginning: Beginning | None
+) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
     def report(pipe: Any, index: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
-        on_step(index + 1, pipe.num_timesteps, values["latents"])
+        if beginning:
+            values["latents"] = beginning.put_back(index, values["latents"])
+        if on_step:
+            on_step(index + 1, pipe.num_timesteps, values["latents"])
         return values
 
     return report

@@ -28,6 +28,7 @@ recipes = st.builds(
     sampler=st.none() | st.sampled_from([*SAMPLERS, *ALIASES]),
     clip_skip=st.none() | st.integers(1, 24),
     schedule=st.none() | st.sampled_from(SCHEDULES),
+    init=st.just("a" * 52),
     strength=st.none() | st.floats(0, 1),
     margins=st.none() | st.just("0,8,16,0"),
     transparent=st.none() | st.booleans(),
@@ -77,6 +78,25 @@ def test_bad_value_is_refused_by_name(field: str, value: object, says: str) -> N
     with pytest.raises(BadRecipe, match=says) as caught:
         replace(FOX, **{field: value})  # type: ignore[arg-type]
     assert field.replace("_", " ") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("strength", 0.5, "a picture to begin from"),
+        ("mask", "abcd", "a picture to begin from"),
+        ("margins", "0,0,8,0", "a picture to begin from"),
+        ("upscale", 2.0, "a picture to begin from"),
+        ("tile", 64, "upscale"),
+        ("upscaler", "x4", "upscale"),
+        ("variation", 0.1, "variation seed"),
+        ("variation_seed", 3, "variation"),
+    ],
+)
+def test_half_a_setting_is_refused_with_what_it_lacks(field: str, value: object, says: str) -> None:
+    with pytest.raises(BadRecipe, match=says) as caught:
+        replace(FOX, **{field: value})  # type: ignore[arg-type]
+    assert caught.value.hint
 
 
 def test_unknown_field_is_refused_and_the_known_are_named() -> None:
