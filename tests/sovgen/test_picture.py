@@ -62,8 +62,7 @@ def test_account_is_sorted_compact_json_that_gives_the_recipe_back() -> None:
 
 
 def test_every_setting_of_a_recipe_is_read_from_the_file(tmp_path: Path) -> None:
-    full = replace(FULL, **{n: v for n, v in EVERY_SETTING.items() if n not in OTHERWISE})
-    full = replace(full, **OTHERWISE)
+    full = replace(FULL, **{**EVERY_SETTING, **OTHERWISE})
     file = tmp_path / "fox.png"
     file.write_bytes(encode_png(replace(FOX, recipe=full)))
     making = read_picture(file)[0].making
