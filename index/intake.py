@@ -21,6 +21,7 @@ from index.addition import Addition, File, Look, recorded
 from index.catalogue import Holding
 from index.colours import dominant_colours
 from index.looking import look_at
+from index.prompt import plain_words
 from index.record import Record
 from index.thumbnails import make_thumbnail
 
@@ -130,7 +131,8 @@ def _retold(
     batch: Sequence[Incoming],
     held: Mapping[str, Holding],
 ) -> dict[int, str]:
-    """The prompts of known pictures that were made another way this time, by place in the batch."""
+    """The plain words of the prompts of known pictures that were made another way this time, by
+    their places in the batch."""
     recorded = makings.of_pictures(connection, [holding.number for holding in held.values()])
     seen: set[str] = set()
     found: dict[int, str] = {}
@@ -142,7 +144,7 @@ def _retold(
             continue
         known = recorded.get(held[id].number, ()) if id in held else ()
         if not any(makings.is_same(making, old) for old in known):
-            found[place] = making.prompt
+            found[place] = plain_words(making.prompt)
     return found
 
 

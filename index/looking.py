@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from index.addition import Look
+from index.prompt import plain_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,7 @@ def look_at(
 ) -> list[Look]:
     """Vector, prompt adherence, kind and tags of each picture.
 
+    prompts: as typed; adherence is to their plain words
     text_vectors: the prompts' unit vectors (width,), where they are known already
     """
     from index.tagging import kinds_for, tags_for
@@ -31,7 +33,8 @@ def look_at(
         return []
     embeddings = encoder.encode_images(images)
     tags, kinds = tags_for(embeddings, encoder), kinds_for(embeddings, encoder)
-    texts = _text_vectors(encoder, prompts, text_vectors or [None] * len(prompts))
+    words = [p and plain_words(p) for p in prompts]
+    texts = _text_vectors(encoder, words, text_vectors or [None] * len(prompts))
     return [
         Look(vector, None if text is None else float(vector @ text), kind, score, tuple(tagged))
         for vector, text, (kind, score), tagged in zip(embeddings, texts, kinds, tags, strict=True)

@@ -150,7 +150,22 @@ ALTER TABLE makings ADD COLUMN adapter VARCHAR;
 ALTER TABLE makings ADD COLUMN reference VARCHAR[];
 """
 
-MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005)
+# Weights and breaks are no words (see `index.words`).
+M006 = r"""
+DELETE FROM words WHERE picture IN (
+    SELECT picture FROM makings WHERE newest AND regexp_matches(prompt, '[0-9.]\s*[)\]]|BREAK'));
+INSERT INTO words SELECT picture, word FROM (
+    SELECT DISTINCT picture, unnest(
+        string_split_regex(strip_accents(lower(text)), '[^\pL\pM\pN\p{So}]+')) AS word
+    FROM (SELECT picture,
+                 regexp_replace(prompt, ':\s*[+-]?[0-9.]+\s*[)\]]|\bBREAK\b', ' ', 'g') AS text
+          FROM makings WHERE newest
+          UNION ALL SELECT picture, tag FROM tags
+          UNION ALL SELECT picture, note FROM curation))
+WHERE word <> '' AND picture NOT IN (SELECT picture FROM words) ORDER BY picture;
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005, M006)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

@@ -2,7 +2,8 @@
 
 A derived table, `words`: one row for each different word of a picture's newest prompt, of its tags
 and of its note. It changes in the transaction that changes those, by `renew`; `stale` proves it.
-A word is a run of letters, digits, marks and pictographs, in lower case and without accents.
+A word is a run of letters, digits, marks and pictographs, in lower case and without accents; the
+weights and the breaks that a prompt is written with (see `index.prompt`) are none.
 This file knows nothing of queries or scores.
 """
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 # Splitting text is DuckDB's business on both sides, so that a query's words meet the pictures'.
 _SPLIT = r"string_split_regex(strip_accents(lower({text})), '[^\pL\pM\pN\p{{So}}]+')"
+_PLAIN = r"regexp_replace(prompt, ':\s*[+-]?[0-9.]+\s*[)\]]|\bBREAK\b', ' ', 'g')"
 _TEXTS = """
-SELECT picture, prompt AS text FROM makings WHERE newest AND {condition}
+SELECT picture, {plain} AS text FROM makings WHERE newest AND {condition}
 UNION ALL SELECT picture, tag FROM tags WHERE {condition}
 UNION ALL SELECT picture, note FROM curation WHERE {condition}
 """
@@ -53,6 +55,6 @@ def stale(connection: duckdb.DuckDBPyConnection) -> list[int]:
 
 
 def _derived(condition: str) -> str:
-    texts = _TEXTS.format(condition=condition)
+    texts = _TEXTS.format(condition=condition, plain=_PLAIN)
     split = f"SELECT DISTINCT picture, unnest({_SPLIT.format(text='text')}) AS word FROM ({texts})"  # noqa: S608
     return f"SELECT picture, word FROM ({split}) WHERE word <> ''"  # noqa: S608

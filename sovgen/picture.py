@@ -87,12 +87,14 @@ def a1111_text(recipe: Recipe, model_hash: str) -> str:
         lines.append(f"Negative prompt: {recipe.negative}")
     pairs = {
         "Steps": recipe.steps,
-        **_a1111_sampler(recipe.sampler or ""),
-        "CFG scale": None if recipe.guidance is None else f"{recipe.guidance:g}",
+        **_a1111_sampler(recipe.sampler or "", recipe.schedule),
+        "CFG scale": _shown(recipe.guidance),
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}",
         "Model hash": model_hash[:10],
         "Model": recipe.model,
+        "Clip skip": recipe.clip_skip,
+        "Skip Early CFG": _shown(recipe.guidance_from),
         "RNG": "CPU",
         "Version": "sovgen",
     }
@@ -115,9 +117,14 @@ def _account(picture: Picture, private: bool) -> str:
     return json.dumps(account, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _a1111_sampler(name: str) -> dict[str, str | None]:
+def _a1111_sampler(name: str, schedule: str | None) -> dict[str, str | None]:
     sampler = SAMPLERS.get(name, Sampler("", name))
-    return {"Sampler": sampler.label, "Schedule type": sampler.schedule or None}
+    kind = sampler.schedule or (schedule or "").capitalize()
+    return {"Sampler": sampler.label, "Schedule type": kind or None}
+
+
+def _shown(number: float | None) -> str | None:
+    return None if number is None else f"{number:g}"
 
 
 def _quoted(value: object) -> str:

@@ -26,15 +26,16 @@ class Sampler:
     schedule: str = ""
 
 
-_PLAIN: dict[str, object] = {
-    "use_karras_sigmas": False,
-    "use_exponential_sigmas": False,
-    "use_beta_sigmas": False,
-}
+# How diffusers is told which schedule the sigmas follow.
+FLAGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+_PLAIN: dict[str, object] = dict.fromkeys(FLAGS, False)
 _KARRAS = _PLAIN | {"use_karras_sigmas": True}
 _2M: dict[str, object] = {"algorithm_type": "dpmsolver++", "solver_order": 2}
 _2M_SDE: dict[str, object] = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
-_2S = _2M | {"final_sigmas_type": "zero"}
+_HEUN: dict[str, object] = {"solver_type": "heun"}
+_3RD: dict[str, object] = {"solver_order": 3}
+_ZERO: dict[str, object] = {"final_sigmas_type": "zero"}
+_2S = _2M | _ZERO
 _MULTI, _SINGLE = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
 _KDPM2, _KDPM2_A = "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler"
 
@@ -57,9 +58,15 @@ SAMPLERS: Mapping[str, Sampler] = {
     "dpm++ 2m karras": Sampler(_MULTI, "DPM++ 2M", _2M | _KARRAS, "Karras"),
     "dpm++ 2m sde": Sampler(_MULTI, "DPM++ 2M SDE", _2M_SDE | _PLAIN),
     "dpm++ 2m sde karras": Sampler(_MULTI, "DPM++ 2M SDE", _2M_SDE | _KARRAS, "Karras"),
+    "dpm++ 2m sde heun": Sampler(_MULTI, "DPM++ 2M SDE Heun", _2M_SDE | _HEUN | _PLAIN),
+    "dpm++ 3m sde": Sampler(_MULTI, "DPM++ 3M SDE", _2M_SDE | _3RD | _PLAIN),
+    "dpm++ 3m sde karras": Sampler(_MULTI, "DPM++ 3M SDE", _2M_SDE | _3RD | _KARRAS, "Karras"),
+    "dpm++ sde": Sampler(_SINGLE, "DPM++ SDE", _2M_SDE | _ZERO | _PLAIN),
+    "dpm++ sde karras": Sampler(_SINGLE, "DPM++ SDE", _2M_SDE | _ZERO | _KARRAS, "Karras"),
     "dpm++ 2s": Sampler(_SINGLE, "DPM++ 2S", _2S | _PLAIN),
     "dpm++ 2s karras": Sampler(_SINGLE, "DPM++ 2S", _2S | _KARRAS, "Karras"),
     "deis": Sampler("DEISMultistepScheduler", "DEIS", _PLAIN),
+    "sa": Sampler("SASolverScheduler", "SA-Solver", _PLAIN),
     "unipc": Sampler("UniPCMultistepScheduler", "UniPC", _PLAIN),
     "unipc karras": Sampler("UniPCMultistepScheduler", "UniPC", _KARRAS, "Karras"),
     "lcm": Sampler("LCMScheduler", "LCM"),
@@ -82,6 +89,8 @@ ALIASES: Mapping[str, str] = {
     "dpmsolver singlestep": "dpm++ 2s",
     "unipc multistep": "unipc",
     "deis multistep": "deis",
+    "sasolver": "sa",
+    "sa solver": "sa",
 }
 # A scheduler of diffusers that is in no table is still known by its class, as a model's own.
 OWN = "Scheduler"
@@ -99,11 +108,11 @@ def sampler_name(asked: str) -> str:
     name = ALIASES.get(name, name)
     if name in SAMPLERS:
         return name
-    if name.startswith(("dpm++ sde", "dpmsolver sde")):
+    if name.startswith("dpmsolver sde"):
         raise BadRecipe(
-            "The sampler DPM++ SDE draws its noise for a whole batch at once, so that one seed "
+            "diffusers' DPMSolverSDE draws its noise for a whole batch at once, so that one seed "
             "would not be one picture.",
-            "Use dpm++ 2m sde, euler a or ddpm.",
+            "Use dpm++ sde, the same method with noise of each picture's own.",
         )
     near = difflib.get_close_matches(name, [*SAMPLERS, *ALIASES], n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from index import Library, New
 from index.making import SETTINGS, Making
 from index.placing import LONGEST_SLUG, slug
+from index.prompt import plain_words
 from sovgen.errors import BadRecipe
 from sovgen.keeping import keep_behind
 from sovgen.picture import Picture, encode_png
@@ -247,7 +248,7 @@ def _stem(picture: Picture, private: bool) -> str:
     """What the file's name begins with; together no longer than the library keeps."""
     seed = str(picture.recipe.seed)
     room = LONGEST_SLUG - len(seed) - 1
-    name = "picture" if private else slug(picture.recipe.prompt, room)
+    name = "picture" if private else slug(plain_words(picture.recipe.prompt), room)
     return f"{name}-{seed}"
 
 

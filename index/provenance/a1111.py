@@ -14,6 +14,7 @@ value in double quotes is JSON.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from index.making import Making
 from index.provenance import values
@@ -26,6 +27,12 @@ _SIZE = re.compile(r"(\d{1,9})x(\d{1,9})")
 _NEGATIVE = "Negative prompt:"
 _LEAST_PAIRS = 3
 _LONGEST_LINE = 200_000
+_LABELS = {
+    "clip_skip": "Clip skip",
+    "schedule": "Schedule type",
+    "guidance_from": "Skip Early CFG",
+}
+_SCHEDULES = ("karras", "exponential", "beta", "simple")
 _KNOWN = frozenset(("Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Model hash"))
 
 
@@ -50,6 +57,7 @@ def from_text(written: str) -> Making:
     last = lines.pop() if has_parameters(written) else ""
     told = {key: _unquote(value.strip()) for key, value in _PAIR.findall(last)}
     prompt, negative = _split(lines)
+    settings = _settings(told)
     size = _SIZE.fullmatch(told.get("Size", ""))
     return Making(
         producer="a1111",
@@ -63,8 +71,20 @@ def from_text(written: str) -> Making:
         seed=values.whole(told.get("Seed")),
         width=values.count(size[1]) if size else None,
         height=values.count(size[2]) if size else None,
-        extra=values.rest(told, _KNOWN),
+        settings=settings,
+        extra=values.rest(told, _KNOWN.union(_LABELS[name] for name in settings)),
     )
+
+
+def _settings(told: Mapping[str, str]) -> dict[str, object]:
+    """What has a column and is a value of it, by the column's name."""
+    schedule = told.get(_LABELS["schedule"], "").lower()
+    found = {
+        "clip_skip": values.count(told.get(_LABELS["clip_skip"])),
+        "schedule": schedule if schedule in _SCHEDULES else None,
+        "guidance_from": values.number(told.get(_LABELS["guidance_from"])),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _lines(written: str) -> list[str]:

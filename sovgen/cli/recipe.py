@@ -22,13 +22,29 @@ OPTIONS = (
     ),
     click.option("--size", callback=size, metavar="WxH", help="Pixels; else the model's own."),
     click.option("--sampler", metavar="NAME", help="Such as 'euler a'; else the model's own."),
+    click.option("--schedule", metavar="NAME", help="karras, exponential, beta or simple."),
+    click.option(
+        "--clip-skip", type=int, metavar="N", help="Read the text tower's Nth layer from the last."
+    ),
+    click.option(
+        "--guidance-rescale", type=float, metavar="R", help="0 to 1; against burnt contrast."
+    ),
+    click.option(
+        "--guidance-from", type=float, metavar="A", help="Guide from this share of the steps."
+    ),
+    click.option(
+        "--guidance-until", type=float, metavar="B", help="Guide until this share of the steps."
+    ),
     click.option("--model", metavar="NAME|DIR|FILE", help="A name, a diffusers folder or a file."),
     click.option("--device", metavar="D", help="cpu, cuda, mps or xpu; chosen when not given."),
     click.option(
         "--dtype", metavar="T", help="float32, bfloat16 or float16; chosen when not given."
     ),
 )
-FIELDS = ("negative", "steps", "guidance", "sampler", "model", "device", "dtype")
+FIELDS = (
+    *("negative", "steps", "guidance", "sampler", "model", "device", "dtype"),
+    *("schedule", "clip_skip", "guidance_rescale", "guidance_from", "guidance_until"),
+)
 # What the config file may give when the command line does not.
 CONFIGURED = ("model", "device", "dtype")
 

@@ -1,16 +1,20 @@
 """Conditioning: prompts become the text states that steer the denoiser.
 
 Shapes: states (n, tokens, width); pooled (n, width), for families that use it. Each text is
-encoded alone and remembered, so that its states are the same bits in every batch. Knows nothing
-of seeds or pixels.
+encoded alone and remembered, so that its states are the same bits in every batch. Where a prompt
+and its negative differ in chunks, the states of both are repeated until they are of one length:
+attention to every state twice is attention to each once. Knows nothing of seeds or pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sovgen.generate.texts import chunk_count, encode, reads_language
+from sovgen.generate.turns import at_step
 from sovgen.models.quiet import libraries_held_back
 
 if TYPE_CHECKING:
@@ -23,29 +27,72 @@ _REMEMBERED = 256
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What steers n pictures; the negative half is None when there is no guidance."""
+    """What steers n pictures; the negative half is None when there is no guidance.
+
+    later: what takes its place from a step on, where parts of the prompts take turns
+    """
 
     states: Tensor
     negative_states: Tensor | None
     pooled: Tensor | None
     negative_pooled: Tensor | None
+    later: Mapping[int, Conditioning] = field(default_factory=dict)
 
 
 def condition(
-    model: Model, prompts: Sequence[str], negatives: Sequence[str], guided: bool
+    model: Model,
+    prompts: Sequence[str],
+    negatives: Sequence[str],
+    guided: bool,
+    *,
+    steps: int = 1,
+    clip_skip: int | None = None,
 ) -> Conditioning:
-    """Encode n prompts and, when guidance is on, n negatives."""
-    states, pooled = _rows(model, prompts, negative=False)
-    unguided = (None, None)
-    negative_states, negative_pooled = (
-        _rows(model, negatives, negative=True) if guided else unguided
+    """Encode n prompts and, when guidance is on, n negatives.
+
+    steps: how many there are to take turns in; clip_skip: as in Recipe
+    """
+    texts = [(prompts, negatives)]
+    if reads_language(model.pipe):
+        texts = [
+            ([at_step(p, i, steps) for p in prompts], [at_step(n, i, steps) for n in negatives])
+            for i in range(steps)
+        ]
+    first = _condition(model, *texts[0], guided, clip_skip)
+    later = {
+        i: _condition(model, *now, guided, clip_skip)
+        for i, (before, now) in enumerate(zip(texts, texts[1:], strict=False), start=1)
+        if now != before
+    }
+    return Conditioning(
+        first.states, first.negative_states, first.pooled, first.negative_pooled, later
     )
-    return Conditioning(states, negative_states, pooled, negative_pooled)
+
+
+def lengths(model: Model, prompt: str, negative: str, guided: bool, steps: int) -> tuple[int, ...]:
+    """Chunks of states in each step, or in every one where all have the same.
+
+    Pictures that differ in it are not drawn together: repeating is exact but for rounding, and in
+    bfloat16 the rounding shows.
+    """
+    if not reads_language(model.pipe):
+        return (1,)
+    both = (prompt, negative) if guided else (prompt,)
+    texts = [tuple(at_step(text, step, steps) for text in both) for step in range(steps)]
+    with libraries_held_back():
+        counts = {text: chunk_count(model.pipe, text) for text in {t for now in texts for t in now}}
+    of_steps = tuple(math.lcm(*(counts[text] for text in now)) for now in texts)
+    return of_steps if len(set(of_steps)) > 1 else of_steps[:1]
 
 
 def dropped_words(model: Model, text: str) -> list[str]:
-    """The words that the model's text towers do not read, since the text is too long for them."""
+    """The words that the model's text towers do not read, since the text is too long for them.
+
+    None where a long text is read in chunks.
+    """
     pipe = model.pipe
+    if reads_language(pipe):
+        return []
     tokenizers = [pipe.tokenizer, getattr(pipe, "tokenizer_2", None)]
     kept = min(_words_read(t, text, model.max_tokens) for t in tokenizers if t is not None)
     return text.split()[kept:]
@@ -68,36 +115,54 @@ def _words_read(tokenizer: object, text: str, limit: int) -> int:
     return low
 
 
-def _rows(model: Model, texts: Sequence[str], *, negative: bool) -> tuple[Tensor, Tensor | None]:
+def _condition(
+    model: Model,
+    prompts: Sequence[str],
+    negatives: Sequence[str],
+    guided: bool,
+    clip_skip: int | None,
+) -> Conditioning:
+    rows = [_encode(model, text, clip_skip, negative=False) for text in prompts]
+    if guided:
+        rows += [_encode(model, text, clip_skip, negative=True) for text in negatives]
+    states, pooled = _of_one_length([row[0] for row in rows]), _pooled(rows)
+    n = len(prompts)
+    return Conditioning(
+        states[:n],
+        states[n:] if guided else None,
+        None if pooled is None else pooled[:n],
+        pooled[n:] if guided and pooled is not None else None,
+    )
+
+
+def _of_one_length(states: Sequence[Tensor]) -> Tensor:
+    """Rows (1, tokens, width) of several lengths as (n, tokens, width), by repeating."""
     import torch
 
-    encoded = [_encode(model, text, negative) for text in texts]
-    columns = [torch.cat(column) for column in zip(*encoded, strict=True)]
-    return columns[0], columns[1] if len(columns) > 1 else None
+    longest = math.lcm(*(row.shape[1] for row in states))
+    return torch.cat([row.repeat(1, longest // row.shape[1], 1) for row in states])
 
 
-def _encode(model: Model, text: str, negative: bool) -> tuple[Tensor, ...]:
+def _pooled(rows: Sequence[tuple[Tensor, ...]]) -> Tensor | None:
+    import torch
+
+    return torch.cat([row[1] for row in rows]) if len(rows[0]) > 1 else None
+
+
+def _encode(
+    model: Model, text: str, clip_skip: int | None, *, negative: bool
+) -> tuple[Tensor, ...]:
     """States (1, tokens, width) and, for SDXL, pooled (1, width)."""
     import torch
 
-    found = model.texts.get(text)
+    key = (text, clip_skip)
+    found = model.texts.get(key)
     if found is None:
         with torch.inference_mode(), libraries_held_back():
-            found = _encode_now(model, text)
+            found = encode(model.pipe, text, clip_skip)
         while len(model.texts) >= _REMEMBERED:
             model.texts.pop(next(iter(model.texts)))
-        model.texts[text] = found
+        model.texts[key] = found
     if negative and not text and model.pipe.config.get("force_zeros_for_empty_prompt"):
         return tuple(torch.zeros_like(part) for part in found)
     return found
-
-
-def _encode_now(model: Model, text: str) -> tuple[Tensor, ...]:
-    encoded = model.pipe.encode_prompt(
-        prompt=text,
-        device=model.pipe._execution_device,
-        num_images_per_prompt=1,
-        do_classifier_free_guidance=False,
-    )
-    # (states, None) from SD; (states, None, pooled, None) from SDXL.
-    return tuple(part for part in encoded if part is not None)

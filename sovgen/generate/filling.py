@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sovgen.errors import BadRecipe
+from sovgen.generate.steerable import refuse_unsteerable
 from sovgen.recipe import MAX_SIDE, Recipe
 from sovgen.samplers import sampler_name
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 # Settings that a recipe may carry and that drawing does not obey.
 UNHEEDED = (
-    *("clip_skip", "schedule", "guidance_rescale", "guidance_from", "guidance_until"),
     *("cache_interval",),
     *("variation", "variation_seed", "upscale", "upscaler", "tile", "transparent"),
     *("loras", "embeddings", "vae", "control", "control_image", "control_weight"),
@@ -46,6 +46,7 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
         sampler=sampler_name(recipe.sampler or model.defaults.sampler),
     )
     _refuse_off_grid(model, filled)
+    refuse_unsteerable(model, filled)
     return filled
 
 

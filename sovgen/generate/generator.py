@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sovgen.errors import BrokenPicture
 from sovgen.generate.canvas import Canvas, lay_canvas
-from sovgen.generate.conditioning import condition, dropped_words
+from sovgen.generate.conditioning import condition, dropped_words, lengths
 from sovgen.generate.decoding import decode
 from sovgen.generate.encoding import encode_canvas
 from sovgen.generate.filling import differences, fill
@@ -41,15 +41,19 @@ _SHARED = [field.name for field in fields(Recipe) if field.name not in _OWN]
 
 @dataclass(frozen=True)
 class _Job:
-    """A recipe that leaves nothing open, and what its maker should know of it."""
+    """A recipe that leaves nothing open, and what its maker should know of it.
+
+    lengths: how long its texts are, see `sovgen.generate.conditioning`
+    """
 
     recipe: Recipe
     notices: tuple[str, ...]
+    lengths: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[object, ...]:
         """Jobs of one shape can be drawn together."""
-        return tuple(getattr(self.recipe, name) for name in _SHARED)
+        return (*(getattr(self.recipe, name) for name in _SHARED), self.lengths)
 
 
 def generate(
@@ -77,8 +81,8 @@ def generate(
     """
     pictures = sources or {}
     jobs = [_job(model, recipe, pictures) for recipe in recipes]
-    for sampler in {job.recipe.sampler for job in jobs}:
-        build_scheduler(str(sampler), model.own_scheduler)
+    for sampler, schedule in {(job.recipe.sampler, job.recipe.schedule) for job in jobs}:
+        build_scheduler(str(sampler), model.own_scheduler, schedule)
     told = dict.fromkeys(notice for job in jobs for notice in job.notices)
     for notice in told if on_notice else ():
         on_notice(notice)  # type: ignore[misc]
@@ -95,7 +99,8 @@ def _job(model: Model, recipe: Recipe, sources: Mapping[str, Image.Image]) -> _J
                 f"The {name} is longer than the {model.max_tokens - 2} tokens that {model.name} "
                 f"reads; these words were dropped: {' '.join(dropped)}"
             )
-    return _Job(filled, tuple(notices))
+    texts = (recipe.prompt, recipe.negative, (filled.guidance or 0) > 1, filled.steps or 1)
+    return _Job(filled, tuple(notices), lengths(model, *texts))
 
 
 def _generate(
@@ -135,6 +140,8 @@ def _draw(
         [recipe.prompt for recipe in recipes],
         [recipe.negative for recipe in recipes],
         guided=(first.guidance or 0) > 1,
+        steps=first.steps or 1,
+        clip_skip=first.clip_skip,
     )
     # 2. noise, and what it is laid over
     chances = generators([recipe.seed for recipe in recipes])

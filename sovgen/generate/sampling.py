@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sovgen.generate.beginning import Beginning, Late
 from sovgen.generate.schedulers import build_scheduler
+from sovgen.generate.steering import AfterStep, first_guidance, is_steady, needed, steering
 from sovgen.models.quiet import libraries_held_back
 
 if TYPE_CHECKING:
@@ -61,21 +62,23 @@ def denoise(
     import numpy as np
     import torch
 
-    pipe = model.pipe
+    pipe, steady = model.pipe, is_steady(conditioning, recipe)
     with torch.inference_mode(), np.errstate(divide="ignore"), libraries_held_back():
-        pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler)
+        pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule)
         beginning = _begin(pipe, ground, noise, recipe) if ground else None
         latents = pipe(
             **_texts(conditioning),
             latents=beginning.latents() if beginning else noise,
             generator=sources,
             num_inference_steps=recipe.steps,
-            guidance_scale=recipe.guidance,
+            guidance_scale=first_guidance(recipe),
+            **_rescale(recipe),
             width=recipe.width,
             height=recipe.height,
             output_type="latent",
             return_dict=False,
-            callback_on_step_end=_reporter(on_step, beginning),
+            callback_on_step_end=_after_step(steering(conditioning, recipe, on_step), beginning),
+            callback_on_step_end_tensor_inputs=["latents"] if steady else needed(pipe),
         )[0]
     return latents  # type: ignore[no-any-return]
 
@@ -96,14 +99,17 @@ def _texts(conditioning: Conditioning) -> dict[str, Tensor]:
     return {name: rows for name, rows in named.items() if rows is not None}
 
 
-def _reporter(
-    on_step: OnStep | None, beginning: Beginning | None
-) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
-    def report(pipe: Any, index: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+def _rescale(recipe: Recipe) -> dict[str, float]:
+    """Nothing where it is off: not every pipeline takes it."""
+    return {"guidance_rescale": recipe.guidance_rescale} if recipe.guidance_rescale else {}
+
+
+def _after_step(steer: AfterStep, beginning: Beginning | None) -> AfterStep:
+    """First what is kept of the picture that it began from is put back, then all are told."""
+
+    def after(pipe: Any, index: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
         if beginning:
             values["latents"] = beginning.put_back(index, values["latents"])
-        if on_step:
-            on_step(index + 1, pipe.num_timesteps, values["latents"])
-        return values
+        return steer(pipe, index, timestep, values)
 
-    return report
+    return after

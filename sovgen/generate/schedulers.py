@@ -9,43 +9,78 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from sovgen.errors import BadRecipe
-from sovgen.samplers import OWN, SAMPLERS, name_of, sampler_name
+from sovgen.samplers import FLAGS, OWN, SAMPLERS, name_of, sampler_name
 
 # For zero, so that no sigma is infinite: 100 is near enough to noise alone, and a second-order step
 # from there is still sound. (Euler, which takes steps of first order, goes to 4096.)
 _LEAST_ALPHA = 1e-4
+# They step along the timesteps that the weights were distilled for, whatever the spacing.
+_OWN_SPACING = ("lcm", "tcd")
 
 
-def build_scheduler(name: str, own: Any) -> Any:  # noqa: ANN401
-    """A fresh scheduler of that name, made from the model's own.
+def build_scheduler(name: str, own: Any, schedule: str | None = None) -> Any:  # noqa: ANN401
+    """A fresh scheduler of that name, made from the model's own; schedule: as in Recipe.
 
-    Raises BadRecipe when there is no such sampler, when it is another model's own, and when it
-    needs a library that is not installed.
+    Raises BadRecipe when there is no such sampler, when it is another model's own, when it cannot
+    follow the schedule, and when it needs a library that is not installed.
     """
     name = sampler_name(name)
     if name == name_of(type(own).__name__, own.config):
-        return type(own).from_config(own.config)
+        spacing = _spacing(name, type(own), "", schedule)
+        return _configured(name, type(own), own.config, spacing)
     if name.endswith(OWN):
         raise BadRecipe(
             f"The sampler {name} belongs to another model.", f"Known: {', '.join(SAMPLERS)}."
         )
     import diffusers
-    import numpy as np
 
     sampler = SAMPLERS[name]
     cls = getattr(diffusers, sampler.scheduler)
+    settings = {**sampler.settings, **_spacing(name, cls, sampler.schedule, schedule)}
+    return _begin_at_first(_configured(name, cls, own.config, settings | _zero_snr(cls, own)))
+
+
+def _configured(name: str, cls: Any, config: Any, settings: Mapping[str, object]) -> Any:  # noqa: ANN401
+    import numpy as np
+
     try:
         # Karras' spacing divides by the distance of two equal sigmas, and clips what comes of it.
         with np.errstate(divide="ignore"):
-            made = cls.from_config(own.config, **sampler.settings, **_zero_snr(cls, own))
+            return cls.from_config(config, **settings)
     except ImportError as error:
         raise BadRecipe(
             f"The sampler {name} needs scipy, which is not installed.", "pip install scipy"
         ) from error
-    return _begin_at_first(made)
+
+
+def _spacing(name: str, cls: Any, label: str, schedule: str | None) -> dict[str, object]:  # noqa: ANN401
+    """The settings that space the sigmas so.
+
+    label: the schedule that the sampler's own name brings with it
+    simple: every so manieth of the model's own sigmas, counted from the noisiest, as in A1111
+    """
+    if schedule is None or schedule == label.lower():
+        return {}
+    if label:
+        raise BadRecipe(
+            f"The sampler {name} already has the schedule {label.lower()}.",
+            f"Use {name.removesuffix(' ' + label.lower())} with --schedule {schedule}.",
+        )
+    known = inspect.signature(cls.__init__).parameters
+    wanted: dict[str, object] = {"timestep_spacing": "trailing"} if schedule == "simple" else {}
+    flags: dict[str, object] = {
+        flag: flag == f"use_{schedule}_sigmas" for flag in FLAGS if flag in known
+    }
+    if name in _OWN_SPACING or not (wanted or any(flags.values())) or not set(wanted) <= set(known):
+        raise BadRecipe(
+            f"The sampler {name} cannot follow the schedule {schedule}.",
+            "Leave the schedule out, or use dpm++ 2m, euler or unipc.",
+        )
+    return flags | wanted
 
 
 def _begin_at_first(scheduler: Any) -> Any:  # noqa: ANN401

@@ -26,7 +26,7 @@ class Model:
     max_tokens: tokens of the shortest text tower, its two markers included
     device, dtype, dtype_reason: where the denoiser computes, and why so
     checks_safety: the pipeline brought its safety checker
-    texts: text states by prompt, filled while drawing
+    texts: text states by prompt and clip_skip, filled while drawing
 
     Drawing with one Model from two threads at once is not supported.
     """
@@ -46,4 +46,6 @@ class Model:
     dtype_reason: str
     own_scheduler: Any
     checks_safety: bool = False
-    texts: dict[str, tuple[Tensor, ...]] = field(default_factory=dict, repr=False)
+    texts: dict[tuple[str, int | None], tuple[Tensor, ...]] = field(
+        default_factory=dict, repr=False
+    )

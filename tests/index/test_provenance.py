@@ -121,8 +121,8 @@ class TestA1111:
         seed=12345,
         width=512,
         height=768,
+        settings={"schedule": "karras"},
         extra={
-            "Schedule type": "Karras",
             "Denoising strength": "0.4",
             "Lora hashes": "ink: 0f1a, gold: 22bb",
             "Template": 'say "hi",\nplease',
@@ -132,6 +132,15 @@ class TestA1111:
 
     def test_a_png_with_every_trick_of_the_format(self) -> None:
         assert png(parameters=self.TEXT) == self.EXPECTED
+
+    def test_settings_with_columns_are_typed_and_others_kept_as_written(self) -> None:
+        making = png(
+            parameters="a fox\nSteps: 20, Sampler: Euler, Schedule type: Align Your Steps, "
+            "Clip skip: 2, Skip Early CFG: 0.2, Seed: 1"
+        )
+        assert making is not None
+        assert making.settings == {"clip_skip": 2, "guidance_from": 0.2}
+        assert making.extra == {"Schedule type": "Align Your Steps"}
 
     def test_a_latin1_chunk_reads_the_same(self) -> None:
         notes = PngInfo()

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from index import Library, curate, migrations, words
+from index.looking import look_at
 from index.store import CONFIG, Store
 from tests.index.conftest import new
 from tests.index.given import Given
@@ -98,6 +99,9 @@ def test_a_library_of_the_first_schema_gains_its_words(library: Library) -> None
             connection.execute(f"DROP TRIGGER {trigger} ON {table}")
         for table in re.findall(r"CREATE TABLE (\w+)", later):
             connection.execute(f"DROP TABLE {table}")
+        connection.execute("DROP VIEW library")
+        for table, column in re.findall(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", later):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
     again = Library.open(library.root, Given())
     assert words_of(again, entry.seq) >= {"a", "red", "fox", "winter"}
@@ -120,6 +124,29 @@ def test_the_steps_from_an_empty_catalogue_and_from_the_first_schema_agree(
     new_store.create()
     with monkeypatch.context() as patch:
         patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
+        patch.setattr(migrations, "VIEW", "SELECT 1")
         old_store.create()
     old_store.upgrade()
     assert tables(old_store) == tables(new_store)
+
+
+def test_weights_and_breaks_of_a_prompt_are_no_words(library: Library) -> None:
+    [entry] = library.keep([new(1, prompt="a (red:1.3) [fox:cat:.5] BREAK 7 hills, break")])
+    assert words_of(library, entry.seq) >= {"a", "red", "fox", "cat", "7", "hills", "break"}
+    assert words_of(library, entry.seq).isdisjoint({"1", "3", "5"})
+
+
+def test_words_of_before_the_language_of_prompts_are_renewed(library: Library) -> None:
+    [entry, other] = library.keep([new(1, prompt="a (red:1.3) fox"), new(2, prompt="a cat")])
+    with library.store.writing() as connection:
+        connection.execute("INSERT INTO words VALUES (?, '3')", [entry.seq])
+        connection.execute(migrations.MIGRATIONS[5])
+    assert stale(library) == []
+    assert words_of(library, other.seq) >= {"cat"}
+
+
+def test_adherence_is_to_the_plain_words(library: Library) -> None:
+    image = new(1).image
+    [look] = look_at(library.encoder, [image], ["a (red:1.3) [fox]"])
+    [plain] = look_at(library.encoder, [image], ["a red fox"])
+    assert look.adherence == plain.adherence

@@ -80,6 +80,13 @@ def test_a1111_line_is_as_that_program_writes_it() -> None:
     ]
 
 
+def test_a1111_line_tells_what_steered_the_picture() -> None:
+    steered = replace(FULL, sampler="euler", schedule="beta", clip_skip=2, guidance_from=0.25)
+    line = a1111_text(steered, FOX.model_hash).split("\n")[-1]
+    assert "Sampler: Euler, Schedule type: Beta" in line
+    assert "Clip skip: 2, Skip Early CFG: 0.25" in line
+
+
 def test_a1111_line_has_no_negative_where_there_is_none() -> None:
     assert "Negative" not in a1111_text(replace(FULL, negative=""), FOX.model_hash)
 
