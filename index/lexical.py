@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from index.passing import Passing
+
     Numbers = NDArray[np.int64]
     Scores = NDArray[np.float32]
 
@@ -85,24 +87,21 @@ class Lexical:
         return {m.asked: m.word for m in sorted(met, key=lambda m: (m.closeness, m.word))}
 
 
-def find(
-    connection: duckdb.DuckDBPyConnection, terms: Sequence[Term], allowed: Numbers | None
-) -> Lexical:
-    """The pictures, of those that are allowed, that have words of the terms.
+def find(connection: duckdb.DuckDBPyConnection, terms: Sequence[Term], passing: Passing) -> Lexical:
+    """The pictures, of those that pass, that have words of the terms.
 
-    allowed: numbers, rising; None for every picture. A term's weight is that of its words, so that
-    words to stay away from count against a picture.
+    A term's weight is that of its words, so that words to stay away from count against a picture.
     """
     import numpy as np
 
     weights = asked_words(connection, terms)
     meetings = list(_as_written(connection, weights))
-    rows = _having(connection, meetings, allowed)
+    rows = _having(connection, meetings, passing)
     met = {meetings[place].asked for place in np.unique(rows[:, 1])}
     lost = [word for word in weights if word not in met and len(word) >= SHORTEST_TYPO]
     typos = list(_mistyped(connection, lost))
-    further = _having(connection, typos, allowed) + np.array([0, len(meetings)])
-    total = _count(connection) if allowed is None else len(allowed)
+    further = _having(connection, typos, passing) + np.array([0, len(meetings)])
+    total = passing.among(_count(connection))
     return _scored(weights, [*meetings, *typos], np.concatenate([rows, further]), total)
 
 
@@ -169,9 +168,9 @@ def _mistyped(connection: duckdb.DuckDBPyConnection, lost: Sequence[str]) -> Ite
 
 
 def _having(
-    connection: duckdb.DuckDBPyConnection, meetings: Sequence[Meeting], allowed: Numbers | None
+    connection: duckdb.DuckDBPyConnection, meetings: Sequence[Meeting], passing: Passing
 ) -> Numbers:
-    """Rows (r, 2): an allowed picture's number, and the place of a meeting whose word it has."""
+    """Rows (r, 2): a passing picture's number, and the place of a meeting whose word it has."""
     import numpy as np
 
     if not meetings:
@@ -182,7 +181,7 @@ def _having(
         [[m.word for m in meetings], list(range(len(meetings)))],
     ).fetchnumpy()
     rows = np.stack([found["picture"], found["place"]], axis=1).astype(np.int64)
-    return rows if allowed is None else rows[np.isin(rows[:, 0], allowed)]
+    return rows[passing.mask(rows[:, 0])]
 
 
 def _scored(

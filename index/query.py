@@ -38,6 +38,7 @@ class Query:
     since, until: local dates of adding, both inclusive
     mode: go by the look of pictures, by the words written of them, or by both
     k: how many at most, None for all; everything: also what matches badly
+    exact: compare every picture, also where the library would take a shortcut (see library info)
     """
 
     text: str | None = None
@@ -52,6 +53,7 @@ class Query:
     everything: bool = False
     set: str | None = None
     mode: Mode = "both"
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if self.k is not None and self.k < 1:

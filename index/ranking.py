@@ -1,7 +1,7 @@
 """Ranking: the pictures that pass, put in order by their look, by their words, or by both.
 
-Each order is exact: that of scoring every picture. A picture without a vector has no look, and is
-found by its words alone. This file knows nothing of floors.
+Each order is that of scoring every picture, as far as `index.vectors` finds the nearest. A picture
+without a vector has no look, and is found by its words alone. This file knows nothing of floors.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index import fusion, vectors
+from index.passing import Passing
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,12 +57,14 @@ def by_look(
     active: Registered,
     aim: Scores,
     k: int | None,
-    allowed: Numbers | None,
+    passing: Passing,
+    *,
+    exact: bool = False,
 ) -> Ranking:
     """The k nearest to a direction (width,), scored by cosine."""
     import numpy as np
 
-    near = vectors.nearest(connection, root, active, aim, k, allowed)
+    near = vectors.nearest(connection, root, active, aim, k, passing, exact=exact)
     none = np.zeros(len(near.numbers), np.int64)
     return Ranking(near.numbers, near.scores, near.rows, fusion.ranks(near.scores), none)
 
@@ -82,8 +85,10 @@ def by_both(
     active: Registered,
     aim: Scores,
     k: int | None,
-    allowed: Numbers | None,
+    passing: Passing,
     found: Lexical,
+    *,
+    exact: bool = False,
 ) -> Ranking:
     """Fused by reciprocal rank (`index.fusion`); looks count down to its depth, at least k.
 
@@ -92,7 +97,7 @@ def by_both(
     import numpy as np
 
     depth = None if k is None else max(k, fusion.DEPTH)
-    near = vectors.nearest(connection, root, active, aim, depth, allowed)
+    near = vectors.nearest(connection, root, active, aim, depth, passing, exact=exact)
     far = _far(connection, root, active, aim, k, found, near)
     numbers = np.concatenate([near.numbers, far.numbers])
     cosines = np.concatenate([near.scores, far.scores])
@@ -121,10 +126,10 @@ def _far(
     if k is not None and len(numbers) > k:
         last = np.partition(scores, -k)[-k]
         sure, equal = numbers[scores > last], numbers[scores == last]
-        nearest = vectors.nearest(connection, root, active, aim, k - len(sure), equal)
+        nearest = vectors.nearest(connection, root, active, aim, k - len(sure), Passing(equal))
         numbers = np.concatenate([sure, nearest.numbers])
     read = vectors.read(connection, active.fingerprint, "picture IN ?", [numbers.tolist()])
-    return vectors.ranked(*read, aim, None, None)
+    return vectors.ranked(*read, aim, None)
 
 
 def _words(found: Lexical, numbers: Numbers) -> tuple[Numbers, Scores]:

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from index import registered, snapshot, vectors
+from index import layout, probes, registered, scan, snapshot, vectors
 from index.errors import DiskFull, LibraryBusy, LibraryReadOnly
 from index.placing import make_folders
+from index.snapshot import Plan
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
+    from numpy.typing import NDArray
 
     from index.registered import Registered
     from index.snapshot import Snapshot
     from index.store import Store
 
-# Rows beyond the snapshot that a search scans: so many take about 20 ms, and a twentieth of a
-# large library keeps the cost of rewriting it in proportion.
+# Rows beyond the snapshot that a search scans: so many take about 5 ms, and a fiftieth of a large
+# library keeps the cost of rewriting it in proportion.
 YOUNG_ROWS = 2_000
-YOUNG_SHARE = 0.05
+YOUNG_SHARE = 0.02
+# How long scanning every row may take before a search without filters takes a shortcut.
+PATIENCE_MS = 20.0
+# Clusters are found anew when there are so many times the rows that they were found among.
+_OUTGROWN = 2
 _STEP = 16_384
+_TRIED = 2_000
 
 
-def refresh(store: Store, *, force: bool = False) -> bool:
+def refresh(store: Store, *, force: bool = False, patience_ms: float = PATIENCE_MS) -> bool:
     """Write a new snapshot if enough rows are missing from it; returns whether it did.
+
+    patience_ms: how long an exact scan may take here before clusters are made for a shortcut
 
     The rows are read a step at a time, so that no writer waits longer than for one query. One
     process at a time does this. A disk that is full or read-only only means searching the rows.
@@ -38,7 +49,7 @@ def refresh(store: Store, *, force: bool = False) -> bool:
         folder = snapshot.folder_of(store.root, active)
         make_folders(folder)
         with FileLock(folder / "building", timeout=0, mode=0o600):
-            _build(store, active)
+            _build(store, active, patience_ms)
     except (Timeout, DiskFull, LibraryReadOnly, LibraryBusy):
         return False  # a cache nobody could write, or somebody else is writing, is no loss
     return True
@@ -59,24 +70,72 @@ def allowance(count: int) -> int:
     return max(YOUNG_ROWS, int(YOUNG_SHARE * count))
 
 
-def _build(store: Store, active: Registered) -> None:
+def _build(store: Store, active: Registered, patience_ms: float) -> None:
     with store.reading() as connection:
         sound = vectors.sound(connection, store.root, active)
-    index, above, total = _base(store, active, sound)
+        rows, _ = vectors.standing(connection, active.fingerprint)
+    exact_ms = scan.cost_ms(rows, active.width)
+    is_paged = exact_ms <= patience_ms
+    base = _base(store, active, sound, rows, is_paged) or _Base(
+        layout.paged(active.width) if is_paged else _clustered(store, active, rows),
+        trained=0 if is_paged else rows,
+    )
+    above, total = base.high_water, base.total
     while True:
         with store.reading() as connection:
-            numbers, rows = vectors.step(connection, active.fingerprint, above, _STEP)
+            numbers, block = vectors.step(connection, active.fingerprint, above, _STEP)
         if not len(numbers):
             break
-        index.add_with_ids(rows, numbers)
+        layout.add(base.index, numbers, block, paged=is_paged)
         above, total = int(numbers.max()), total + int(numbers.sum())
-    snapshot.publish(store.root, active, index, total, above)
+    plan = Plan(exact_ms, base.index.nlist, base.trained)
+    if not is_paged:
+        probes, recall = _tried(store, active, base, sound)
+        plan = replace(plan, probes=probes, recall=recall)
+    snapshot.publish(store.root, active, base.index, total, above, plan)
 
 
-def _base(store: Store, active: Registered, sound: Snapshot | None) -> tuple[Any, int, int]:
-    """What to build upon: an index to add to, its largest number and the sum of its numbers."""
-    if sound is not None:
-        index = snapshot.opened(snapshot.folder_of(store.root, active), sound, mapped=False)
-        if index is not None:
-            return index, sound.high_water, sound.total
-    return snapshot.empty(active.width), 0, 0
+@dataclass(frozen=True)
+class _Base:
+    """An index to add to, the largest of its numbers, and their sum; see Plan for `trained`."""
+
+    index: Any
+    trained: int
+    high_water: int = 0
+    total: int = 0
+
+
+def _base(
+    store: Store, active: Registered, sound: Snapshot | None, rows: int, is_paged: bool
+) -> _Base | None:
+    """What stands, if it lies as it should."""
+    if sound is None or is_paged != (sound.plan.trained == 0):
+        return None
+    if not is_paged and rows > _OUTGROWN * sound.plan.trained:
+        return None
+    index = snapshot.loaded(snapshot.folder_of(store.root, active), sound)
+    if index is None:
+        return None
+    return _Base(index, sound.plan.trained, sound.high_water, sound.total)
+
+
+def _clustered(store: Store, active: Registered, rows: int) -> Any:  # noqa: ANN401
+    lists = layout.lists_for(rows)
+    return layout.clustered(_sample(store, active, layout.SAMPLE * lists), lists)
+
+
+def _tried(
+    store: Store, active: Registered, base: _Base, sound: Snapshot | None
+) -> tuple[int, float]:
+    """Probes and recall; those of the last time, while the clusters are the same."""
+    if sound is not None and base.high_water:
+        return sound.plan.probes, sound.plan.recall
+    return probes.found(base.index, _sample(store, active, _TRIED))
+
+
+def _sample(store: Store, active: Registered, size: int) -> NDArray[np.float32]:
+    """About so many rows (n, width), from all over the table."""
+    with store.reading() as connection:
+        rows, _ = vectors.standing(connection, active.fingerprint)
+        stride = max(1, rows // size)
+        return vectors.read(connection, active.fingerprint, "picture % ? = 0", [stride])[1]

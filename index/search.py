@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from index.encoder import Encoder
     from index.lexical import Lexical
+    from index.passing import Passing
     from index.ranking import Ranking
     from index.registered import Registered
     from index.store import Store
@@ -35,7 +36,7 @@ def search(store: Store, query: Query, encoder: Callable[[], Encoder]) -> Answer
 
 def _by_words(store: Store, query: Query) -> Answer:
     with store.reading() as connection:
-        passing = selection.allowed(connection, query)
+        passing = selection.passing(connection, query)
         found = lexical.find(connection, terms_of(query), passing)
         ranked = ranking.by_words(found)
         shown = ranked.chosen(slice(query.k))
@@ -51,7 +52,7 @@ def _by_look(store: Store, query: Query, encoder: Callable[[], Encoder]) -> Answ
         if known:
             registered.require(active, encoder())
         aim = aimed(connection, active.fingerprint, terms, known)
-        passing = selection.allowed(connection, query)
+        passing = selection.passing(connection, query)
         found = lexical.find(connection, terms, passing) if query.mode == "both" else None
         # by the look alone where no picture has any of the words
         found = found if found is not None and len(found.numbers) else None
@@ -74,11 +75,13 @@ def _ranked(
     active: Registered,
     aim: Aim,
     query: Query,
-    passing: NDArray[np.int64] | None,
+    passing: Passing,
     found: Lexical | None,
 ) -> Ranking:
     place = (connection, store.root, active, aim.direction, query.k, passing)
-    return ranking.by_both(*place, found) if found else ranking.by_look(*place)
+    if found:
+        return ranking.by_both(*place, found, exact=query.exact)
+    return ranking.by_look(*place, exact=query.exact)
 
 
 def _floor(encoder: Encoder, words: NDArray[np.float32]) -> float:

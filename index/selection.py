@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from index import predicate
 from index.curate import normal_name, normal_tag
 from index.errors import NoSuchSet
+from index.hiding import HIDDEN
+from index.passing import Passing
 from index.query import Query
 
 if TYPE_CHECKING:
@@ -19,14 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def allowed(connection: duckdb.DuckDBPyConnection, query: Query) -> NDArray[np.int64] | None:
-    """The numbers of the pictures that pass, rising; None when every picture does.
-
-    Raises BadQuery or NoSuchSet.
-    """
-    if not _filters(query) and not _any_withheld(connection):
-        return None
-    return _numbers(connection, query, "seq", None)
+def passing(connection: duckdb.DuckDBPyConnection, query: Query) -> Passing:
+    """The pictures that pass. Raises BadQuery or NoSuchSet."""
+    if _filters(query):
+        return Passing(_numbers(connection, query, "seq", None))
+    return Passing(_withheld(connection), others=True)
 
 
 def newest(connection: duckdb.DuckDBPyConnection, query: Query) -> NDArray[np.int64]:
@@ -45,12 +44,14 @@ def _filters(query: Query) -> bool:
     return bool(query.tags) or any(value is not None for value in plain)
 
 
-def _any_withheld(connection: duckdb.DuckDBPyConnection) -> bool:
-    row = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM deleted WHERE NOT emptied) "
-        "OR EXISTS (SELECT 1 FROM sets WHERE hidden)"
-    ).fetchone()
-    return bool(row and row[0])
+def _withheld(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
+    """The numbers of the pictures that show only to whoever asks for their set, or not at all."""
+    import numpy as np
+
+    found = connection.execute(
+        f"SELECT seq FROM deleted WHERE NOT emptied UNION {HIDDEN}"  # noqa: S608 - a constant
+    ).fetchnumpy()
+    return np.asarray(found["seq"], np.int64)
 
 
 def _numbers(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,31 @@ from index.atomic import disk_refusals, write_atomically
 from index.hashes import sha256_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from index.registered import Registered
 
 POINTER = "CURRENT"
+_PLAIN = ("file", "sha256", "fingerprint", "width", "count", "total", "high_water")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an index lies and is searched, and why.
+
+    exact_ms: what scanning all of it took where it was made
+    trained: how many rows there were when its clusters were found; 0 where it lies in pages
+    lists: how many there are; probes: how many an unfiltered search goes through; recall: with them
+    """
+
+    exact_ms: float
+    lists: int
+    trained: int = 0
+    probes: int = 0
+    recall: float = 1.0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every search goes through every row."""
+        return not 0 < self.probes < self.lists
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,7 @@ class Snapshot:
 
     file: its name; sha256: of its bytes; fingerprint, width: of the encoder
     count, total: how many pictures' numbers it holds, and their sum; high_water: the largest
+    plan: how it lies, and how it is searched
     """
 
     file: str
@@ -43,6 +63,7 @@ class Snapshot:
     count: int
     total: int
     high_water: int
+    plan: Plan
 
 
 def folder_of(root: Path, active: Registered) -> Path:
@@ -58,7 +79,8 @@ def current(root: Path, active: Registered, *, fresh: bool = False) -> Snapshot 
     folder = folder_of(root, active)
     try:
         values = json.loads((folder / POINTER).read_bytes())
-        snapshot = Snapshot(**{f.name: values[f.name] for f in fields(Snapshot)})
+        plan = Plan(**values.pop("plan"))
+        snapshot = Snapshot(plan=plan, **{n: values[n] for n in _PLAIN})
         sound = sha256_of(folder / snapshot.file, fresh=fresh) == snapshot.sha256
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -66,58 +88,25 @@ def current(root: Path, active: Registered, *, fresh: bool = False) -> Snapshot 
     return snapshot if sound and same else None
 
 
-def opened(folder: Path, snapshot: Snapshot, *, mapped: bool = True) -> Any | None:  # noqa: ANN401
-    """The FAISS index, or None when FAISS cannot read it.
-
-    mapped: read from disk as needed, in no time, and never to be changed: FAISS would abort
-    """
+def loaded(folder: Path, snapshot: Snapshot) -> Any | None:  # noqa: ANN401
+    """The FAISS index, read into memory to be added to; None when FAISS cannot read it."""
     import faiss
 
     faiss.omp_set_num_threads(1)
-    path = str(folder / snapshot.file)
     try:
-        return faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+        return faiss.read_index(str(folder / snapshot.file))
     except RuntimeError:
         return None
 
 
-def empty(width: int) -> Any:  # noqa: ANN401 - faiss has no types
-    """An index without vectors: exact inner products over half-precision rows, by number."""
-    import faiss
-
-    faiss.omp_set_num_threads(1)
-    half = faiss.ScalarQuantizer.QT_fp16
-    return faiss.IndexIDMap2(faiss.IndexScalarQuantizer(width, half, faiss.METRIC_INNER_PRODUCT))
-
-
-def candidates(
+def publish(
+    root: Path,
+    active: Registered,
     index: Any,  # noqa: ANN401
-    aim: NDArray[np.float32],
-    wanted: int,
-    passing: NDArray[np.int64] | None,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Rough scores, falling, and numbers of the best by half precision; fewer where fewer are.
-
-    passing: the numbers that may be given, any order; None for all
-    """
-    import faiss
-    import numpy as np
-
-    if wanted == 0:
-        return np.empty(0, np.float32), np.empty(0, np.int64)
-    parameters: Any = faiss.SearchParameters()
-    if passing is not None:
-        bits = np.zeros(int(passing.max()) + 1, bool)
-        bits[passing] = True
-        bitmap: Any = faiss.IDSelectorBitmap  # its stub knows only the C++ side
-        selector = bitmap(np.packbits(bits, bitorder="little"))
-        parameters.sel = selector
-    scores, numbers = index.search(aim[None], wanted, params=parameters)
-    there = numbers[0] >= 0
-    return scores[0][there], numbers[0][there]
-
-
-def publish(root: Path, active: Registered, index: Any, total: int, high_water: int) -> Snapshot:  # noqa: ANN401
+    total: int,
+    high_water: int,
+    plan: Plan,
+) -> Snapshot:
     """Write an index and make it the one that counts; older files go.
 
     Raises DiskFull or LibraryReadOnly; then the older one still counts.
@@ -126,7 +115,7 @@ def publish(root: Path, active: Registered, index: Any, total: int, high_water: 
     file, sha256 = _write(folder, index)
     faults.reach("snapshot-written")
     snapshot = Snapshot(
-        file, sha256, active.fingerprint, active.width, index.ntotal, total, high_water
+        file, sha256, active.fingerprint, active.width, index.ntotal, total, high_water, plan
     )
     pointer = json.dumps(asdict(snapshot), indent=1).encode()
     write_atomically(folder / POINTER, pointer, durable=True)

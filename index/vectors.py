@@ -1,18 +1,21 @@
 """Vectors: one table per encoder, and the exact search over it.
 
 The rows are the truth. Where a snapshot holds most of them, it names candidates, with slack for its
-half precision; the rows that it does not hold yet are read; and every score that leaves here was
-computed from the rows in float32. So the answer is that of `ranked` over all rows, whichever way
-it was found. This file knows neither what vectors mean nor how they are asked for.
+half precision; DuckDB names them among the rows that it does not hold yet; and every score that
+leaves here was computed from the rows in float32. So the answer is that of `ranked` over all rows,
+whichever way it was found, unless the snapshot's plan says that a search without filters goes
+through the likeliest clusters alone. This file knows neither what vectors mean nor how they are
+asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from index import mapped, scan
 from index import snapshot as snapshots
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from index.mapped import Mapped
+    from index.passing import Passing
     from index.registered import Registered
     from index.snapshot import Snapshot
 
@@ -31,6 +36,9 @@ if TYPE_CHECKING:
 SLACK = 6e-4
 _SPARE = 16
 _STEP = 65_536
+# More than this are looked for in all rows: a shortcut is tried for the first ten, and is good for
+# the first few hundred.
+_DEEPEST = 256
 
 
 @dataclass(frozen=True)
@@ -110,19 +118,26 @@ def nearest(
     active: Registered,
     aim: Rows,
     k: int | None,
-    allowed: Numbers | None,
+    passing: Passing,
+    *,
+    exact: bool = False,
 ) -> Near:
-    """The k rows with the largest inner product, exactly; equal ones by rising number.
+    """The k rows with the largest inner product; equal ones by rising number.
 
-    aim: unit (width,); k: None for all; allowed: any numbers, None for every row
+    aim: unit (width,); k: None for all; exact: go through every row, whatever the plan says
     """
     fingerprint = active.fingerprint
+    if k is None:
+        return _all(connection, fingerprint, aim, passing)
     snapshot = sound(connection, root, active)
-    index = snapshots.opened(snapshots.folder_of(root, active), snapshot) if snapshot else None
-    if snapshot is None or index is None or k is None:
-        return _scanned(connection, fingerprint, aim, k, allowed, above=0)
-    old = _from_snapshot(connection, fingerprint, index, snapshot, aim, k, allowed)
-    young = _scanned(connection, fingerprint, aim, k, allowed, above=snapshot.high_water)
+    index = mapped.opened(snapshots.folder_of(root, active) / snapshot.file) if snapshot else None
+    if snapshot is None or index is None:
+        return _young(connection, fingerprint, aim, k, passing, above=0)
+    # filters may leave rows anywhere, so that the likeliest clusters may hold none of them
+    whole = exact or snapshot.plan.is_exact or not passing.others or k > _DEEPEST
+    probes = None if whole else snapshot.plan.probes
+    old = _old(connection, fingerprint, index, snapshot, aim, k, passing, probes)
+    young = _young(connection, fingerprint, aim, k, passing, above=snapshot.high_water)
     return _merged(old, young, k)
 
 
@@ -152,13 +167,10 @@ def standing(
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
-def ranked(numbers: Numbers, rows: Rows, aim: Rows, k: int | None, allowed: Numbers | None) -> Near:
+def ranked(numbers: Numbers, rows: Rows, aim: Rows, k: int | None) -> Near:
     """The k best of the rows at hand: the plain computation that everything faster must equal."""
     import numpy as np
 
-    if allowed is not None:
-        inside = np.isin(numbers, allowed)
-        numbers, rows = numbers[inside], rows[inside]
     if not len(rows):
         rows = np.empty((0, len(aim)), np.float32)
     scores = rows @ aim
@@ -166,21 +178,17 @@ def ranked(numbers: Numbers, rows: Rows, aim: Rows, k: int | None, allowed: Numb
     return Near(numbers[best], scores[best], rows[best])
 
 
-def _scanned(
-    connection: duckdb.DuckDBPyConnection,
-    fingerprint: str,
-    aim: Rows,
-    k: int | None,
-    allowed: Numbers | None,
-    above: int,
+def _all(
+    connection: duckdb.DuckDBPyConnection, fingerprint: str, aim: Rows, passing: Passing
 ) -> Near:
-    """The best of the rows with larger numbers than `above`, read a step at a time."""
+    """Every row that passes, read a step at a time."""
     import numpy as np
 
-    best = ranked(np.empty(0, np.int64), np.empty((0, 0), np.float32), aim, k, None)
-    numbers, rows = step(connection, fingerprint, above)
+    best = ranked(np.empty(0, np.int64), np.empty((0, 0), np.float32), aim, None)
+    numbers, rows = step(connection, fingerprint, 0)
     while len(numbers):
-        best = _merged(best, ranked(numbers, rows, aim, k, allowed), k)
+        inside = passing.mask(numbers)
+        best = _merged(best, ranked(numbers[inside], rows[inside], aim, None), None)
         numbers, rows = step(connection, fingerprint, int(numbers.max()))
     return best
 
@@ -206,37 +214,75 @@ def _merged(one: Near, other: Near, k: int | None) -> Near:
     return Near(numbers[best], scores[best], np.concatenate([one.rows, other.rows])[best])
 
 
-def _from_snapshot(
+def _young(
     connection: duckdb.DuckDBPyConnection,
     fingerprint: str,
-    index: Any,  # noqa: ANN401 - faiss has no types
+    aim: Rows,
+    k: int,
+    passing: Passing,
+    above: int,
+) -> Near:
+    """The best of the rows with larger numbers than `above`, found by DuckDB."""
+    import numpy as np
+
+    found = connection.execute(
+        f"SELECT picture, array_inner_product(embedding, $1::FLOAT[{len(aim)}]) AS score "  # noqa: S608
+        f"FROM {table(fingerprint)} WHERE picture > $2",
+        [aim.tolist(), above],
+    ).fetchnumpy()
+    numbers, scores = np.asarray(found["picture"], np.int64), np.asarray(found["score"], np.float32)
+    inside = passing.mask(numbers)
+    numbers, scores = numbers[inside], scores[inside]
+    order = np.argsort(-scores, kind="stable")
+    return _proved(
+        connection,
+        fingerprint,
+        lambda wanted: (scores[order[:wanted]], numbers[order[:wanted]]),
+        aim,
+        k,
+        len(numbers),
+    )
+
+
+def _old(
+    connection: duckdb.DuckDBPyConnection,
+    fingerprint: str,
+    index: Mapped,
     snapshot: Snapshot,
     aim: Rows,
     k: int,
-    allowed: Numbers | None,
+    passing: Passing,
+    probes: int | None,
 ) -> Near:
-    """The best of the rows in the snapshot, proved: what was not fetched cannot be better."""
+    """The best of the rows in the snapshot, or of its likeliest clusters."""
+    everyone = passing.others and not len(passing.numbers)
+    bits = None if everyone else passing.bits(snapshot.high_water)
+    return _proved(
+        connection,
+        fingerprint,
+        lambda n: scan.candidates(index.index, aim, n, bits, probes, index.after_piece),
+        aim,
+        k,
+        passing.most(snapshot.count),
+    )
 
-    passing = allowed if allowed is None else allowed[allowed <= snapshot.high_water]
-    # a picture may pass and yet have no vector, so this is a bound
-    count = snapshot.count if passing is None else min(len(passing), snapshot.count)
+
+def _proved(
+    connection: duckdb.DuckDBPyConnection,
+    fingerprint: str,
+    candidates: Callable[[int], tuple[Rows, Numbers]],
+    aim: Rows,
+    k: int,
+    count: int,
+) -> Near:
+    """The best of the candidates, proved: what was not fetched cannot be better.
+
+    candidates: gives rough scores, falling, and numbers, of so many; count: how many at most
+    """
     wanted = min(k + _SPARE, count)
     while True:
-        rough, found = snapshots.candidates(index, aim, wanted, passing)
-        numbers, rows = read(connection, fingerprint, "picture IN ?", [found.tolist()])
-        best = ranked(numbers, rows, aim, k, None)
+        rough, found = candidates(wanted)
+        best = ranked(*read(connection, fingerprint, "picture IN ?", [found.tolist()]), aim, k)
         if len(found) < wanted or wanted == count or rough[-1] + SLACK < best.scores[-1]:
             return best
         wanted = min(4 * wanted, count)
-
-
-def describe(connection: duckdb.DuckDBPyConnection, root: Path, active: Registered) -> str:
-    """How search goes through the vectors, and why."""
-    snapshot = sound(connection, root, active)
-    rows, _ = standing(connection, active.fingerprint)
-    if snapshot is None:
-        return f"exact: all {rows:,} rows are scanned; too few for a snapshot, or none is sound"
-    return (
-        f"exact: {snapshot.count:,} vectors in a half-precision FAISS snapshot, "
-        f"{rows - snapshot.count:,} newer rows scanned, the best scored again in full precision"
-    )

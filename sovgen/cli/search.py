@@ -44,6 +44,7 @@ def likenesses(ctx: click.Context, param: click.Parameter, words: tuple[str, ...
     "-k", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="How many."
 )
 @click.option("--all", "everything", is_flag=True, help="Show also what matches badly.")
+@click.option("--exact", is_flag=True, help="Compare every picture, however many there are.")
 @click.option("--explain", is_flag=True, help="Show each part of each score.")
 @click.option("--save", metavar="NAME", help="Keep this search, in place of one of that name.")
 @click.option("--saved", metavar="NAME", help="Ask a kept search; other options go before its own.")

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from index import Library, Making, New, Query, fusion, lexical, words
 from index.encoder import Encoder, load_encoder
+from index.passing import every
 from index.query import Mode, terms_of
 from index.record import pixel_id
 from index.vocabulary import load_queries
@@ -214,7 +215,7 @@ def _print_strong(libraries: dict[str, Library]) -> None:
 
 
 def _best(connection: duckdb.DuckDBPyConnection, text: str) -> float:
-    found = lexical.find(connection, terms_of(Query(text)), None)
+    found = lexical.find(connection, terms_of(Query(text)), every())
     return float(found.scores.max(initial=0))
 
 
@@ -259,7 +260,7 @@ def _time(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     taken = []
     for _ in range(21):
         start = time.perf_counter()
-        lexical.find(connection, terms_of(Query(text)), None)
+        lexical.find(connection, terms_of(Query(text)), every())
         taken.append(1000 * (time.perf_counter() - start))
     low, middle, high = statistics.quantiles(taken, n=4, method="inclusive")
     return f"{middle:.1f} ({low:.1f}-{high:.1f})"

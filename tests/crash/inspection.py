@@ -98,8 +98,9 @@ def _check_vectors(library: Library) -> None:
         for number, row in zip(numbers.tolist(), rows, strict=True):
             assert np.array_equal(row, given.vector(picture(by_id[ids[number]]).tobytes()))
             twin.rows[number] = row
-        passing = selection.allowed(connection, Query())
-        alive = set(twin.rows) if passing is None else set(passing.tolist())
+        passing = selection.passing(connection, Query())
+        numbers = np.array(list(twin.rows), np.int64)
+        alive = set(numbers[passing.mask(numbers)].tolist())
         for aim in unit(np.random.default_rng(1).normal(size=(5, given.width))):
             near = vectors.nearest(connection, library.root, active, aim, 10, passing)
             twin.check(near, aim, 10, alive)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,11 @@ class NumpyVectors:
     def nearest(
         self, aim: NDArray[np.float32], k: int | None, allowed: Collection[int]
     ) -> list[tuple[int, float]]:
-        scores = [
-            (number, float(self.rows[number].astype(np.float64) @ aim.astype(np.float64)))
-            for number in sorted(set(allowed) & set(self.rows))
-        ]
+        numbers = sorted(set(allowed) & set(self.rows))
+        if not numbers:
+            return []
+        rows = np.stack([self.rows[number] for number in numbers]).astype(np.float64)
+        scores = zip(numbers, (rows @ aim.astype(np.float64)).tolist(), strict=True)
         return sorted(scores, key=lambda pair: (-pair[1], pair[0]))[:k]
 
     def check(
@@ -35,3 +36,13 @@ class NumpyVectors:
         for number, score, (_, best) in zip(near.numbers, near.scores, expected, strict=True):
             assert abs(score - best) < 2e-6
             assert abs(everyone[int(number)] - score) < 2e-6
+
+
+def recall(pairs: Sequence[tuple[Near, Sequence[tuple[int, float]]]]) -> float:
+    """The share of what the twin gives that was found; of scores that tie, either counts."""
+    found = wanted = 0
+    for near, expected in pairs:
+        last = expected[-1][1] - 2e-6
+        found += sum(score >= last for score in near.scores)
+        wanted += len(expected)
+    return found / wanted

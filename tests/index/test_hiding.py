@@ -9,6 +9,7 @@ import pytest
 from index import Library, Query, curate, lexical, question
 from index.duplicates import duplicates
 from index.entry import Entry
+from index.passing import every
 from index.query import Mode, terms_of
 from index.thumbnails import thumbnail_path
 from tests.index.conftest import new, picture
@@ -148,4 +149,4 @@ def test_an_end_of_hiding_shows_it_everywhere(library: Library, entries: list[En
     assert seqs(library.list(Query())) == [SECRET, SHOWN]
     assert library.info().pictures == 2
     with library.store.reading() as connection:
-        assert len(lexical.find(connection, terms_of(Query("vixen")), None).numbers) == 2
+        assert len(lexical.find(connection, terms_of(Query("vixen")), every()).numbers) == 2

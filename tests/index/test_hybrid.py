@@ -10,6 +10,7 @@ import pytest
 from index import BadQuery, Library, Query, curate, fusion, lexical, matching
 from index.answer import Answer
 from index.calibration import NEVER
+from index.passing import Passing
 from index.query import Mode, direction, terms_of
 from tests.index.conftest import new, picture
 from tests.index.given import Given
@@ -55,7 +56,7 @@ def by_hand(library: Library, encoder: Given, query: Query, passing: list[int]) 
     aim = direction(terms, rows)
     looks = {n: float(encoder.encode_images([picture(n - 1)])[0] @ aim) for n in passing}
     with library.store.reading() as connection:
-        found = lexical.find(connection, terms, np.array(passing, np.int64))
+        found = lexical.find(connection, terms, Passing(np.array(passing, np.int64)))
     words = dict(zip(found.numbers.tolist(), found.scores.tolist(), strict=True))
     assert query.k is not None
     depth = max(query.k, fusion.DEPTH)

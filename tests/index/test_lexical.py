@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index import lexical, words
+from index.passing import Passing, every
 from index.query import Query, terms_of
 
 PROMPTS = {
@@ -49,13 +50,13 @@ def shelved(prompts: Mapping[int, str | None]) -> duckdb.DuckDBPyConnection:
 def scores(
     connection: duckdb.DuckDBPyConnection, text: str, allowed: list[int] | None = None
 ) -> dict[int, float]:
-    passing = None if allowed is None else np.array(allowed, np.int64)
+    passing = every() if allowed is None else Passing(np.array(allowed, np.int64))
     found = lexical.find(connection, terms_of(Query(text)), passing)
     return dict(zip(found.numbers.tolist(), found.scores.tolist(), strict=True))
 
 
 def best(connection: duckdb.DuckDBPyConnection, text: str) -> dict[str, str]:
-    found = lexical.find(connection, terms_of(Query(text)), None)
+    found = lexical.find(connection, terms_of(Query(text)), every())
     return found.matched(int(found.numbers[found.scores.argmax()]))
 
 
