@@ -35,6 +35,12 @@ OPTIONS = (
     click.option(
         "--guidance-until", type=float, metavar="B", help="Guide until this share of the steps."
     ),
+    click.option(
+        "--cache-interval",
+        type=int,
+        metavar="N",
+        help="Compute deep features at every Nth step: faster, a little different.",
+    ),
     click.option("--model", metavar="NAME|DIR|FILE", help="A name, a diffusers folder or a file."),
     click.option("--device", metavar="D", help="cpu, cuda, mps or xpu; chosen when not given."),
     click.option(
@@ -44,6 +50,7 @@ OPTIONS = (
 FIELDS = (
     *("negative", "steps", "guidance", "sampler", "model", "device", "dtype"),
     *("schedule", "clip_skip", "guidance_rescale", "guidance_from", "guidance_until"),
+    "cache_interval",
 )
 # What the config file may give when the command line does not.
 CONFIGURED = ("model", "device", "dtype")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # Settings that a recipe may carry and that drawing does not obey.
 UNHEEDED = (
-    *("cache_interval",),
     *("variation", "variation_seed", "upscale", "upscaler", "tile", "transparent"),
     *("loras", "embeddings", "vae", "control", "control_image", "control_weight"),
     *("adapter", "reference"),
@@ -33,6 +32,7 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
     Raises BadRecipe for a size off the model's grid, and for a setting that nothing here obeys.
     """
     _refuse_unheeded(recipe)
+    _refuse_reuse(model, recipe)
     width, height = model.native_size
     filled = replace(
         recipe,
@@ -54,6 +54,14 @@ def _refuse_unheeded(recipe: Recipe) -> None:
     for name in UNHEEDED:
         if getattr(recipe, name) not in (None, ()):
             raise BadRecipe(f"Drawing with {name} is not supported.", "Leave it out.")
+
+
+def _refuse_reuse(model: Model, recipe: Recipe) -> None:
+    if recipe.cache_interval is not None and not hasattr(model.pipe, "unet"):
+        raise BadRecipe(
+            f"{model.name} has no U-Net, whose deep features a cache interval takes again.",
+            "Leave the cache interval out.",
+        )
 
 
 def differences(asked: Recipe, filled: Recipe) -> list[str]:

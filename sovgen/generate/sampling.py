@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sovgen.generate.beginning import Beginning, Late
+from sovgen.generate.reuse import reused
 from sovgen.generate.schedulers import build_scheduler
 from sovgen.generate.steering import AfterStep, first_guidance, is_steady, needed, steering
 from sovgen.models.quiet import libraries_held_back
@@ -63,7 +64,12 @@ def denoise(
     import torch
 
     pipe, steady = model.pipe, is_steady(conditioning, recipe)
-    with torch.inference_mode(), np.errstate(divide="ignore"), libraries_held_back():
+    with (
+        torch.inference_mode(),
+        np.errstate(divide="ignore"),
+        libraries_held_back(),
+        reused(pipe, recipe.cache_interval),
+    ):
         pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule)
         beginning = _begin(pipe, ground, noise, recipe) if ground else None
         latents = pipe(
