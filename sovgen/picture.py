@@ -38,7 +38,7 @@ _XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 class Picture:
     """Pixels and how they were made.
 
-    image: RGB
+    image: RGB, or RGBA where its ground was taken away
     recipe: nothing in it is left open; its model is a name, never a path
     model_hash: see `sovgen.models.identity`
     notices: what the maker should know, such as words that were dropped
@@ -95,6 +95,9 @@ def a1111_text(recipe: Recipe, model_hash: str) -> str:
         "Model": recipe.model,
         "Clip skip": recipe.clip_skip,
         "Skip Early CFG": _shown(recipe.guidance_from),
+        "Variation seed": recipe.variation_seed,
+        "Variation seed strength": _shown(recipe.variation),
+        "Denoising strength": _shown(recipe.strength),
         "RNG": "CPU",
         "Version": "sovgen",
     }

@@ -41,6 +41,13 @@ OPTIONS = (
         metavar="N",
         help="Compute deep features at every Nth step: faster, a little different.",
     ),
+    click.option(
+        "--transparent",
+        flag_value=True,
+        default=None,
+        type=click.BOOL,
+        help="Take an even ground away, as cut out.",
+    ),
     click.option("--model", metavar="NAME|DIR|FILE", help="A name, a diffusers folder or a file."),
     click.option("--device", metavar="D", help="cpu, cuda, mps or xpu; chosen when not given."),
     click.option(
@@ -51,6 +58,7 @@ FIELDS = (
     *("negative", "steps", "guidance", "sampler", "model", "device", "dtype"),
     *("schedule", "clip_skip", "guidance_rescale", "guidance_from", "guidance_until"),
     "cache_interval",
+    "transparent",
 )
 # What the config file may give when the command line does not.
 CONFIGURED = ("model", "device", "dtype")

@@ -49,7 +49,7 @@ def _compared(before: Image, after: Image) -> str:
 
     if before.size != after.size:
         raise Failure("Another picture: its size differs.", "Its model or recipe has changed.")
-    values = (np.asarray(image.convert("RGB"), np.int16) for image in (before, after))
+    values = (np.asarray(image.convert("RGBA"), np.int16) for image in (before, after))
     apart = np.abs(np.subtract(*values))
     told = f"{np.mean(apart > SLIGHT):.2%} of values differ by more than 1/255"
     if np.mean(apart > SLIGHT) > SHARE:

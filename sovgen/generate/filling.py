@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Settings that a recipe may carry and that drawing does not obey.
 UNHEEDED = (
-    *("variation", "variation_seed", "upscale", "upscaler", "tile", "transparent"),
+    *("upscale", "upscaler", "tile"),
     *("loras", "embeddings", "vae", "control", "control_image", "control_weight"),
     *("adapter", "reference"),
 )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sovgen.errors import BrokenPicture
 from sovgen.generate.canvas import Canvas, lay_canvas
 from sovgen.generate.conditioning import condition, dropped_words, lengths
+from sovgen.generate.cutout import cut_out
 from sovgen.generate.decoding import decode
 from sovgen.generate.encoding import encode_canvas
 from sovgen.generate.filling import differences, fill
@@ -22,12 +23,15 @@ from sovgen.generate.fitting import fit
 from sovgen.generate.memory import batch_size, draw_within_memory
 from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
 from sovgen.generate.schedulers import build_scheduler
+from sovgen.generate.variation import between
 from sovgen.models.safety import judge
 from sovgen.picture import Picture
 from sovgen.recipe import Recipe
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
+    from torch import Tensor
 
     from sovgen.models.model import Model
 
@@ -83,10 +87,21 @@ def generate(
     jobs = [_job(model, recipe, pictures) for recipe in recipes]
     for sampler, schedule in {(job.recipe.sampler, job.recipe.schedule) for job in jobs}:
         build_scheduler(str(sampler), model.own_scheduler, schedule)
+    tell = on_notice or (lambda _: None)
     told = dict.fromkeys(notice for job in jobs for notice in job.notices)
-    for notice in told if on_notice else ():
-        on_notice(notice)  # type: ignore[misc]
-    return _generate(model, jobs, 1 if exact else batch, pictures, on_step, on_notice)
+    for notice in told:
+        tell(notice)
+    drawn = _generate(model, jobs, 1 if exact else batch, pictures, on_step, tell)
+    return _telling(drawn, set(told), tell)
+
+
+def _telling(drawn: Iterable[Picture], told: set[str], tell: OnNotice) -> Iterator[Picture]:
+    """The pictures, once what only drawing could show was told of each."""
+    for picture in drawn:
+        for notice in picture.notices:
+            if notice not in told:
+                tell(notice)
+        yield picture
 
 
 def _job(model: Model, recipe: Recipe, sources: Mapping[str, Image.Image]) -> _Job:
@@ -109,7 +124,7 @@ def _generate(
     batch: int | None,
     sources: Mapping[str, Image.Image],
     on_step: OnStep | None,
-    on_notice: OnNotice | None,
+    tell: OnNotice,
 ) -> Iterator[Picture]:
     for _, group in groupby(jobs, key=lambda job: job.shape):
         alike = list(group)
@@ -117,9 +132,7 @@ def _generate(
         for start in range(0, len(alike), size):
             chosen = alike[start : start + size]
             drawn = draw_within_memory(
-                chosen,
-                lambda some: _draw(model, some, sources, on_step),
-                on_notice or (lambda _: None),
+                chosen, lambda some: _draw(model, some, sources, on_step), tell
             )
             yield from _sound(drawn)
 
@@ -145,21 +158,36 @@ def _draw(
     )
     # 2. noise, and what it is laid over
     chances = generators([recipe.seed for recipe in recipes])
-    noise = draw_noise(model, first.width or 0, first.height or 0, chances)
+    noise = _noise(model, recipes, chances)
     canvas = lay_canvas(first, sources)
     ground = encode_canvas(model, canvas) if canvas else None
     # 3. latents
     latents = denoise(model, conditioning, noise, chances, first, on_step, ground)
     # 4. pixels
     images = decode(model, latents)
-    if canvas:
-        images = [_restored(canvas, image) for image in images]
+    finished = [_finished(first, canvas, image) for image in images]
     seconds = (time.perf_counter() - began) / len(jobs)
-    return [_picture(model, *each, seconds) for each in zip(jobs, images, strict=True)]
+    return [_picture(model, *each, seconds) for each in zip(jobs, finished, strict=True)]
 
 
-def _restored(canvas: Canvas, image: Image.Image | BrokenPicture) -> Image.Image | BrokenPicture:
-    return image if isinstance(image, BrokenPicture) else canvas.restored(image)
+def _noise(model: Model, recipes: Sequence[Recipe], chances: list[torch.Generator]) -> Tensor:
+    size = recipes[0].width or 0, recipes[0].height or 0
+    noise = draw_noise(model, *size, chances)
+    share = recipes[0].variation
+    if not share:
+        return noise
+    others = generators([recipe.variation_seed or 0 for recipe in recipes])
+    return between(noise, draw_noise(model, *size, others), share)
+
+
+def _finished(
+    recipe: Recipe, canvas: Canvas | None, image: Image.Image | BrokenPicture
+) -> Image.Image | BrokenPicture:
+    """What was decoded, with what a mask protects put back and its ground taken away."""
+    if isinstance(image, BrokenPicture):
+        return image
+    whole = canvas.restored(image) if canvas else image
+    return (cut_out(whole) or whole) if recipe.transparent else whole
 
 
 def _picture(
@@ -171,10 +199,16 @@ def _picture(
         image=image,
         recipe=job.recipe,
         model_hash=model.hash,
-        notices=job.notices,
+        notices=(*job.notices, *_of_ground(job.recipe, image)),
         safety=judge(model.pipe, [image])[0] if model.checks_safety else None,
         duration=seconds,
     )
+
+
+def _of_ground(recipe: Recipe, image: Image.Image) -> list[str]:
+    if not recipe.transparent or image.mode == "RGBA":
+        return []
+    return [f"Seed {recipe.seed}: no even ground was found to take away; it stays."]
 
 
 def _sound(drawn: Iterable[Picture | BrokenPicture]) -> Iterator[Picture]:
