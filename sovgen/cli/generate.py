@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sovgen.cli.interrupt import held_until_step
-from sovgen.cli.listing import fields, print_json, print_line
+from sovgen.cli.drawing import draw
+from sovgen.cli.grid import PNG, png
 from sovgen.cli.options import as_json
-from sovgen.cli.progress import shown
 from sovgen.cli.recipe import drawn_by
-from sovgen.cli.session import Session, notice
+from sovgen.cli.session import Session
 from sovgen.cli.start import Start, begun
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from sovgen.recipe import Recipe
-    from sovgen.studio import Made, Studio
+    from sovgen.studio import Studio
 
 
 @click.command(epilog='Example: sovgen generate "a red fox in the snow" --count 4 --seed 7')
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 @click.option("--private", is_flag=True, help="Leave no prompt in file, name or catalogue.")
 @click.option("--no-index", is_flag=True, help="Write into this folder; add to no library.")
 @click.option("--exact", is_flag=True, help="Draw each alone, so that no batch touches its pixels.")
+@click.option(
+    "--grid", type=PNG, callback=png, metavar="FILE", help="Also lay them side by side in this PNG."
+)
 @as_json
 @click.pass_obj
 def generate(
@@ -47,6 +52,7 @@ def generate(
     private: bool,
     no_index: bool,
     exact: bool,
+    grid: Path | None,
     form: str | None,
 ) -> None:
     """Draw pictures from prompts and keep them.
@@ -55,26 +61,39 @@ def generate(
     it is printed. Ctrl-C drops the picture in hand; those before it stay.
     """
     recipes = _each(prompts, count, seed, start.checked(template))
+    if grid:
+        _refuse_standing(grid)
     studio = _studio(session, template, safety, no_index)
     recipes, sources = start.found(session, recipes, keep=not no_index)
-    with held_until_step() as due, shown("Drawing", "steps") as bar:
-
-        def on_step(step: int, steps: int, latents: object) -> None:
-            bar(step, steps)
-            due()
-
-        session.say(f"{studio.model.name} on {studio.model.device}.")
-        session.say(f"{studio.model.dtype}: {studio.model.dtype_reason}.")
-        made = studio.make(
+    shown: list[Image] = []
+    try:
+        draw(
+            session,
+            studio,
             recipes,
+            form,
             private=private,
             index=not no_index,
             exact=exact,
             sources=sources,
-            on_step=on_step,
-            on_notice=notice,
+            on_made=lambda made: shown.append(made.picture.image) if grid else None,
         )
-        _print_made(made, form)
+    finally:
+        _write_grid(grid, shown)
+
+
+def _write_grid(path: Path | None, images: Sequence[Image]) -> None:
+    """Also of what there is when drawing ended early."""
+    if path and images:
+        from index.export.grid import write_grid
+
+        write_grid(images, path)
+
+
+def _refuse_standing(path: Path) -> None:
+    from index.export.grid import refuse_standing
+
+    refuse_standing(path)
 
 
 def _studio(session: Session, template: Recipe, safety: bool, no_index: bool) -> Studio:
@@ -98,23 +117,3 @@ def _each(prompts: Sequence[str], count: int, seed: int | None, template: Recipe
         return range(seed, seed + count)
 
     return [replace(template, prompt=prompt, seed=s) for prompt in prompts for s in seeds()]
-
-
-def _print_made(made: Iterator[Made], form: str | None) -> None:
-    """One line for each picture as it is kept, or one JSON array of all, even of those before
-    something went wrong."""
-    kept: list[dict[str, object]] = []
-    try:
-        for one in made:
-            kept.append(_fields(one))
-            if form != "json":
-                print_line(kept[-1])
-    finally:
-        if form == "json":
-            print_json(kept)
-
-
-def _fields(made: Made) -> dict[str, object]:
-    if made.entry:
-        return fields(made.entry)
-    return {"id": made.picture.id, "path": str(made.path), **made.picture.recipe.to_dict()}

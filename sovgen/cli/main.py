@@ -12,6 +12,10 @@ from sovgen.cli.session import Session
 
 COMMANDS = {
     "generate": ("sovgen.cli.generate:generate", "Draw pictures from prompts and keep them."),
+    "variations": (
+        "sovgen.cli.variations:variations",
+        "Draw pictures much like one of the library.",
+    ),
     "search": ("sovgen.cli.search:search", "Find pictures by words, by likeness, or both."),
     "list": ("sovgen.cli.search:list_pictures", "List pictures, newest first."),
     "show": ("sovgen.cli.picture:show", "Tell all that is known of one picture."),
@@ -23,6 +27,7 @@ COMMANDS = {
     "set": ("sovgen.cli.sets:sets", "Gather pictures into named sets."),
     "saved": ("sovgen.cli.saved:saved", "List and delete saved searches."),
     "export": ("sovgen.cli.export:export", "Copy pictures out as a clean data set."),
+    "grid": ("sovgen.cli.grid:grid", "Lay pictures side by side in one PNG file."),
     "delete": ("sovgen.cli.picture:delete", "Move pictures to the trash."),
     "trash": ("sovgen.cli.trash:trash", "Bring deleted pictures back, or let them go."),
     "duplicates": (

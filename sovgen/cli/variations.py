@@ -1,0 +1,100 @@
+"""variations: near relatives of a picture of the library."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from sovgen.cli.drawing import draw
+from sovgen.cli.options import as_json
+from sovgen.cli.session import Session
+
+if TYPE_CHECKING:
+    from index import Entry
+    from sovgen.recipe import Recipe
+    from sovgen.studio import Studio
+
+
+@click.command(epilog="Example: sovgen variations mfrg2zdf --count 6 --variation 0.15")
+@click.argument("prefix", metavar="ID")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="How many.",
+)
+@click.option(
+    "--variation",
+    type=click.FloatRange(0, 1),
+    metavar="V",
+    help="How far the noise goes from its own seed's to another's, 0 to 1; else 0.2.",
+)
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    metavar="S",
+    help="Begin from its pixels instead, drawing so much of them anew, 0 to 1.",
+)
+@click.option("--prompt", metavar="TEXT", help="Other words than its own.")
+@click.option("--seed", type=int, metavar="S", help="The first seed, then S+1, ...; else random.")
+@click.option("--model", metavar="NAME|DIR|FILE", help="Another model than its own.")
+@as_json
+@click.pass_obj
+def variations(
+    session: Session,
+    prefix: str,
+    count: int,
+    variation: float | None,
+    strength: float | None,
+    prompt: str | None,
+    seed: int | None,
+    model: str | None,
+    form: str | None,
+) -> None:
+    """Draw pictures much like one of the library.
+
+    By its recipe, with noise near that of its seed: its parts shift, what it shows stays. Or, with
+    --strength, by its pixels, which serves any picture.
+    """
+    if variation is not None and strength is not None:
+        raise click.UsageError("Give --variation or --strength, not both.")
+    from sovgen.variations import near_pixels, near_seed
+
+    studio, entry, recipe = opened(session, prefix, model, whole=strength is None)
+    recipe = recipe if prompt is None else replace(recipe, prompt=prompt)
+    first = secrets.randbits(32) if seed is None else seed
+    seeds = range(first, first + count)
+    if strength is None:
+        recipes = near_seed(recipe, 0.2 if variation is None else variation, seeds)
+    else:
+        recipes = near_pixels(recipe, entry.id, strength, seeds)
+    draw(session, studio, recipes, form)
+
+
+def opened(
+    session: Session, prefix: str, model: str | None, *, whole: bool
+) -> tuple[Studio, Entry, Recipe]:
+    """A studio for a picture of the library, the picture, and its recipe for this machine.
+
+    whole: raise BadRecipe unless its recipe is known; else its words are enough
+    """
+    from sovgen.models.store import find_model
+    from sovgen.studio import Studio
+    from sovgen.variations import words_of
+
+    library, settings = session.open(), session.settings
+    entry = library.get(prefix)
+    is_own = entry.producer == "sovgen" and entry.prompt is not None and entry.seed is not None
+    source = model or (entry.model if is_own or whole else None) or settings.model
+    if source is not None:
+        find_model(source)
+    studio = Studio(library, source, device=settings.device, dtype=settings.dtype)
+    recipe = studio.recipe_of(entry.id) if is_own or whole else words_of(entry)
+    # A sampler that belongs to its own model would not be known to another.
+    recipe = replace(recipe, sampler=None, model=None) if model else recipe
+    return studio, entry, replace(recipe, device=settings.device, dtype=settings.dtype)

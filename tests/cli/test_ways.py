@@ -1,0 +1,108 @@
+"""The ways to make pictures from pictures, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from index import Library, Query
+from tests.cli.conftest import Cli
+
+FEW = ("--steps", 4, "--guidance", 1, "--seed", 3)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    Image.linear_gradient("L").convert("RGB").resize((128, 128)).save(tmp_path / "shade.png")
+    mask = Image.new("L", (128, 128))
+    ImageDraw.Draw(mask).rectangle((32, 32, 95, 95), fill=255)
+    mask.save(tmp_path / "mask.png")
+    return tmp_path
+
+
+def first_id(root: Path) -> str:
+    return Library.open(root).list(Query(k=1))[0].id
+
+
+def test_file_begins_a_picture_and_is_in_the_library_then(
+    cli: Cli, library: Path, files: Path
+) -> None:
+    flags = ("--from", files / "shade.png", "--mask", files / "mask.png", "--json")
+    done = cli(library, "generate", "a moon", *FEW, *flags)
+    assert done.exit_code == 0, done.output
+    [made] = json.loads(done.stdout)
+    opened = Library.open(library)
+    assert opened.get(made["settings"]["init"]).width == 128
+    mask = opened.get(made["settings"]["mask"])
+    assert mask.hidden and mask.sets == ("masks",)
+    assert "is " + mask.id[:8] + " in the hidden set masks" in done.stderr
+    assert mask.id not in [e.id for e in opened.list(Query(k=None))]
+    again = cli(library, "remake", made["id"])
+    assert again.stdout.startswith("The same picture"), again.output
+
+
+def test_without_an_index_nothing_is_added(
+    cli: Cli, library: Path, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    before = Library.open(library).info().pictures
+    flags = ("--from", "shade.png", "--strength", 0.5, "--extend", "0,0,64,0", "--no-index")
+    done = cli(library, "generate", "a moon", *FEW, *flags, "--json")
+    assert done.exit_code == 0, done.output
+    [made] = json.loads(done.stdout)
+    with Image.open(made["path"]) as image:
+        assert image.size == (192, 128)
+    assert Library.open(library).info().pictures == before
+
+
+def test_variations_are_drawn_from_an_id(cli: Cli, library: Path) -> None:
+    id = first_id(library)
+    done = cli(library, "variations", id[:8], "--count", 2, "--seed", 5, "--json")
+    assert done.exit_code == 0, done.output
+    made = json.loads(done.stdout)
+    assert [m["settings"]["variation_seed"] for m in made] == [5, 6]
+    assert all(m["prompt"] == "a blue fish" for m in made)
+    done = cli(library, "variations", id[:8], "--count", 1, "--strength", 0.9, "--json")
+    assert json.loads(done.stdout)[0]["settings"]["init"] == id
+
+
+def test_grid_of_a_search_and_of_what_was_drawn(cli: Cli, library: Path, tmp_path: Path) -> None:
+    file = tmp_path / "all.png"
+    words = ("grid", "--search", "fruit", "-k", 3, "--all", "--to", file, "--columns", 3)
+    assert cli(library, *words).exit_code == 0
+    with Image.open(file) as image:
+        assert image.size == (3 * 136 + 8, 136 + 8)
+        assert not image.info
+    assert "there already" in cli(library, *words).stderr
+    assert cli(library, *words, "--force").exit_code == 0
+    other = tmp_path / "two.png"
+    done = cli(library, "generate", "a ring", *FEW, "--count", 2, "--grid", other)
+    assert done.exit_code == 0, done.output
+    with Image.open(other) as image:
+        assert image.size == (2 * 136 + 8, 136 + 8)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("generate", "x", "--strength", 0.5), "needs a picture to begin from"),
+        (("generate", "x", "--mask", "m.png"), "needs a picture to begin from"),
+        (("generate", "x", "--extend", "8,0,0,0"), "needs a picture to begin from"),
+        (("generate", "x", "--from", "y", "--extend", "8,0"), "four numbers"),
+        (("generate", "x", "--from", "gone.png"), "neither a file nor"),
+        (("generate", "x", "--from", "a", "--mask", "b", "--extend", "8,0,0,0"), "not both"),
+        (("generate", "x", "--grid", "a.jpg"), "end it with .png"),
+        (("generate", "x", "--grid", "nowhere/a.png"), "no folder"),
+        (("variations", "abcd", "--variation", 0.1, "--strength", 0.1), "not both"),
+        (("grid", "--to", "a.png"), "exactly one"),
+    ],
+)
+def test_half_an_order_is_refused_in_a_line(
+    cli: Cli, drawn: Path, words: tuple[str, ...], says: str
+) -> None:
+    done = cli(drawn, *words)
+    assert done.exit_code in (1, 2)
+    assert says in done.stderr
