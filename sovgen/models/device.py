@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from index.processor import bfloat16_by
 from sovgen.errors import BadRecipe, DeviceMissing
 
 DEVICES = ("cuda", "mps", "xpu", "cpu")
@@ -87,20 +88,7 @@ def _best_dtype(device: str) -> tuple[str, str]:
 
 
 def _best_cpu_dtype() -> tuple[str, str]:
-    able = _cpu_capabilities()
-    for flag, name in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512_BF16")):
-        if able.get(flag):
-            return "bfloat16", f"this CPU computes in bfloat16 ({name})"
+    instructions = bfloat16_by()
+    if instructions:
+        return "bfloat16", f"this CPU computes in bfloat16 ({instructions})"
     return "float32", "this CPU has no instructions for bfloat16 (AVX512_BF16 or AMX)"
-
-
-def _cpu_capabilities() -> dict[str, bool]:
-    import torch
-
-    if hasattr(torch.cpu, "get_capabilities"):
-        return dict(torch.cpu.get_capabilities())
-    # torch before 2.8 tells the same by private names.
-    return {
-        "amx_bf16": bool(torch.cpu._is_amx_tile_supported()),
-        "avx512_bf16": bool(torch.cpu._is_avx512_bf16_supported()),
-    }

@@ -151,3 +151,17 @@ def test_the_bundled_encoder_does_without_open_clip() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_a_large_tower_may_round_but_no_row_depends_on_its_company(
+    open_clip_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = load_encoder(open_clip_folders["wide"]).encode_images(pictures())
+    monkeypatch.setattr("index.encoder.vision._LARGE", 0)
+    encoder = load_encoder(open_clip_folders["wide"])
+    together = encoder.encode_images(pictures())
+    alone = np.concatenate([encoder.encode_images([image]) for image in pictures()])
+    assert together.dtype == np.float32
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
+    assert (together * exact).sum(axis=1).min() > 0.9995
+    assert apart(together, alone) < 1e-6
