@@ -72,6 +72,17 @@ SAMPLERS: Mapping[str, Sampler] = {
     "lcm": Sampler("LCMScheduler", "LCM"),
     "tcd": Sampler("TCDScheduler", "TCD"),
 }
+_FLOW: dict[str, object] = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+# For models that learnt flow matching; those that draw noise at every step are left out, since
+# the pipelines of such models hand no generator on.
+FLOW_SAMPLERS: Mapping[str, Sampler] = {
+    "euler": Sampler("FlowMatchEulerDiscreteScheduler", "Euler"),
+    "heun": Sampler("FlowMatchHeunDiscreteScheduler", "Heun"),
+    "dpm++ 2m": Sampler(_MULTI, "DPM++ 2M", _2M | _PLAIN | _FLOW),
+    "dpm++ 2s": Sampler(_SINGLE, "DPM++ 2S", _2S | _PLAIN | _FLOW),
+    "deis": Sampler("DEISMultistepScheduler", "DEIS", _PLAIN | _FLOW),
+    "unipc": Sampler("UniPCMultistepScheduler", "UniPC", _PLAIN | _FLOW),
+}
 ALIASES: Mapping[str, str] = {
     "plms": "pndm",
     "lms discrete": "lms",
@@ -121,8 +132,14 @@ def sampler_name(asked: str) -> str:
 
 def name_of(kind: str, config: Mapping[str, object]) -> str:
     """The name of a scheduler class with that configuration; its class when no table holds it."""
-    of_kind = {name: s.settings for name, s in SAMPLERS.items() if s.scheduler == kind}
+    table = FLOW_SAMPLERS if is_flow(kind, config) else SAMPLERS
+    of_kind = {name: s.settings for name, s in table.items() if s.scheduler == kind}
     for name, settings in of_kind.items():
         if all(config.get(key, value) == value for key, value in settings.items()):
             return name
     return next(iter(of_kind), kind)
+
+
+def is_flow(kind: str, config: Mapping[str, object]) -> bool:
+    """Whether a scheduler class with that configuration follows a flow from noise to picture."""
+    return kind.startswith("FlowMatch") or bool(config.get("use_flow_sigmas"))

@@ -6,15 +6,28 @@ models, and the text towers read CLIP's own vocabulary.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from diffusers import (
+    AutoencoderDC,
     AutoencoderKL,
     DDIMScheduler,
+    DiffusionPipeline,
+    DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
     PNDMScheduler,
+    SanaPipeline,
+    SanaTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -27,6 +40,12 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Gemma2Config,
+    Gemma2Model,
+    GemmaTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
 )
 
 from index.bundled import bundled_model
@@ -34,6 +53,7 @@ from index.bundled import bundled_model
 Pipe = StableDiffusionPipeline | StableDiffusionXLPipeline
 
 _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+_NO_QUANT = {"use_quant_conv": False, "use_post_quant_conv": False}
 _SEED = 7
 # SD 2.x uses 23 of OpenCLIP's 24 layers.
 OPEN_CLIP_LAYERS = 24
@@ -108,7 +128,136 @@ def sdxl() -> StableDiffusionXLPipeline:
     )
 
 
+def sd3() -> StableDiffusion3Pipeline:
+    """Stable Diffusion 3: a joint transformer, two CLIP towers with projections and a T5."""
+    torch.manual_seed(_SEED)
+    return StableDiffusion3Pipeline(
+        transformer=SD3Transformer2DModel(
+            sample_size=8,
+            patch_size=2,
+            in_channels=16,
+            num_layers=2,
+            attention_head_dim=32,
+            num_attention_heads=2,
+            caption_projection_dim=64,
+            joint_attention_dim=192,
+            pooled_projection_dim=64 + 128,
+            out_channels=16,
+            pos_embed_max_size=16,
+        ).eval(),
+        vae=_vae(16, scaling_factor=1.5305, shift_factor=0.0609, **_NO_QUANT),
+        text_encoder=CLIPTextModelWithProjection(_text_config(64, 2, "quick_gelu")),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(128, 2, "gelu")),
+        text_encoder_3=_t5(192),
+        tokenizer=_tokenizer("<|endoftext|>"),
+        tokenizer_2=_tokenizer("!"),
+        tokenizer_3=_t5_tokenizer(),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
+
+
+def flux_dev() -> FluxPipeline:
+    """FLUX.1 dev: guidance told to the denoiser, steps shifted by the picture's size."""
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
+    return _flux(scheduler, guidance_embeds=True)
+
+
+def flux_schnell() -> FluxPipeline:
+    """FLUX.1 schnell: no guidance."""
+    return _flux(FlowMatchEulerDiscreteScheduler(shift=1.0), guidance_embeds=False)
+
+
+def _flux(scheduler: FlowMatchEulerDiscreteScheduler, *, guidance_embeds: bool) -> FluxPipeline:
+    torch.manual_seed(_SEED)
+    return FluxPipeline(
+        transformer=FluxTransformer2DModel(
+            in_channels=64,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=32,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            pooled_projection_dim=64,
+            axes_dims_rope=(8, 12, 12),
+            guidance_embeds=guidance_embeds,
+        ).eval(),
+        vae=_vae(16, scaling_factor=0.3611, shift_factor=0.1159, **_NO_QUANT),
+        text_encoder=CLIPTextModel(_text_config(64, 2, "quick_gelu")),
+        text_encoder_2=_t5(32),
+        tokenizer=_tokenizer("<|endoftext|>"),
+        tokenizer_2=_t5_tokenizer(),
+        scheduler=scheduler,
+    )
+
+
+def pixart() -> PixArtSigmaPipeline:
+    """PixArt-Sigma: a T5 alone, noise and its variance predicted."""
+    torch.manual_seed(_SEED)
+    return PixArtSigmaPipeline(
+        transformer=PixArtTransformer2DModel(
+            sample_size=8,
+            num_layers=2,
+            attention_head_dim=32,
+            num_attention_heads=2,
+            cross_attention_dim=64,
+            caption_channels=32,
+            use_additional_conditions=False,
+        ).eval(),
+        vae=_vae(4, scaling_factor=0.13025),
+        text_encoder=_t5(32),
+        tokenizer=_t5_tokenizer(),
+        scheduler=DPMSolverMultistepScheduler(beta_schedule="linear"),
+    )
+
+
+def sana() -> SanaPipeline:
+    """Sana: a deeply compressing autoencoder, a Gemma 2, and a solver that follows a flow."""
+    torch.manual_seed(_SEED)
+    return SanaPipeline(
+        transformer=SanaTransformer2DModel(
+            in_channels=4,
+            out_channels=4,
+            num_layers=2,
+            num_attention_heads=2,
+            attention_head_dim=32,
+            num_cross_attention_heads=2,
+            cross_attention_head_dim=32,
+            cross_attention_dim=64,
+            caption_channels=32,
+            sample_size=8,
+            patch_size=1,
+        ).eval(),
+        vae=AutoencoderDC(
+            latent_channels=4,
+            attention_head_dim=8,
+            encoder_block_out_channels=(16, 16, 32, 32),
+            decoder_block_out_channels=(16, 16, 32, 32),
+            encoder_block_types=("ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock"),
+            decoder_block_types=("ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock"),
+            encoder_layers_per_block=(1, 1, 1, 1),
+            decoder_layers_per_block=(1, 1, 1, 1),
+            encoder_qkv_multiscales=((), (), (), (5,)),
+            decoder_qkv_multiscales=((), (), (), (5,)),
+            upsample_block_type="interpolate",
+            downsample_block_type="pixel_unshuffle",
+            scaling_factor=0.41407,
+        ).eval(),
+        text_encoder=_gemma(),
+        tokenizer=_gemma_tokenizer(),
+        scheduler=DPMSolverMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+        ),
+    )
+
+
 PIPES: Mapping[str, Callable[[], Pipe]] = {"sd1": sd1, "sd2": sd2, "sdxl": sdxl}
+TRANSFORMERS: Mapping[str, Callable[[], DiffusionPipeline]] = {
+    "sd3": sd3,
+    "flux_dev": flux_dev,
+    "flux_schnell": flux_schnell,
+    "pixart": pixart,
+    "sana": sana,
+}
 
 
 def safety_parts() -> tuple[StableDiffusionSafetyChecker, CLIPImageProcessor]:
@@ -141,13 +290,13 @@ def _unet(**config: Any) -> UNet2DConditionModel:  # noqa: ANN401
     return UNet2DConditionModel(**defaults | config).eval()
 
 
-def _vae(**config: Any) -> AutoencoderKL:  # noqa: ANN401
+def _vae(channels: int = 4, **config: Any) -> AutoencoderKL:  # noqa: ANN401
     return AutoencoderKL(
         block_out_channels=(32, 32, 32, 64),
         down_block_types=["DownEncoderBlock2D"] * 4,
         up_block_types=["UpDecoderBlock2D"] * 4,
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=channels,
         sample_size=64,
         **config,
     ).eval()
@@ -170,3 +319,48 @@ def _tokenizer(pad: str) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(
         bundled_model() / "tokenizer", model_max_length=77, pad_token=pad
     )
+
+
+def _t5(width: int) -> T5EncoderModel:
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=len(_t5_tokenizer()),
+            d_model=width,
+            d_kv=16,
+            d_ff=2 * width,
+            num_layers=2,
+            num_heads=2,
+            feed_forward_proj="gated-gelu",
+            is_encoder_decoder=False,
+        )
+    ).eval()
+
+
+def _t5_tokenizer() -> T5Tokenizer:
+    """Letters and a few words, in the form of T5's own."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    words = [(f"▁{word}", -3.0) for word in ("a", "red", "fox", "cat", "dog", "house")]
+    letters = [(letter, -4.0) for letter in string.ascii_letters + string.digits]
+    return T5Tokenizer(vocab=special + words + letters, extra_ids=0, model_max_length=512)
+
+
+def _gemma() -> Gemma2Model:
+    return Gemma2Model(
+        Gemma2Config(
+            vocab_size=len(_gemma_tokenizer()),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=16,
+        )
+    ).eval()
+
+
+def _gemma_tokenizer() -> GemmaTokenizer:
+    """Bytes and letters, in the form of Gemma's own."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    pieces = special + [f"<0x{byte:02X}>" for byte in range(256)] + ["▁", *string.printable[:94]]
+    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    return GemmaTokenizer(vocab=vocabulary, merges=[])

@@ -8,8 +8,11 @@ Being a scheduler that begins late, it serves every pipeline that draws from wor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from sovgen.samplers import is_flow
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,11 +36,28 @@ class Late:
         """Those that are taken. The scheduler within still counts them all."""
         return self._scheduler.timesteps[self._first :]  # type: ignore[no-any-return]
 
-    def set_timesteps(self, num_inference_steps: int, **given: Any) -> None:  # noqa: ANN401
+    @property
+    def flow_sigma(self) -> Tensor | None:
+        """For schedulers that follow a flow the share of noise at each of `timesteps`, then 0."""
+        if not is_flow(type(self._scheduler).__name__, self._scheduler.config):
+            return None
+        return self._scheduler.sigmas[self._first :]  # type: ignore[no-any-return]
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,  # noqa: ANN401
+        sigmas: Sequence[float] | None = None,
+        **given: Any,  # noqa: ANN401
+    ) -> None:
         """As the scheduler's own; then begin late."""
-        self._scheduler.set_timesteps(num_inference_steps, **given)
-        taken = min(int(num_inference_steps * self._strength), num_inference_steps)
-        self._first = (num_inference_steps - taken) * self._scheduler.order
+        if sigmas is not None:
+            given["sigmas"] = sigmas
+            num_inference_steps = len(sigmas)
+        self._scheduler.set_timesteps(num_inference_steps, device=device, **given)
+        steps = num_inference_steps or 0
+        taken = min(int(steps * self._strength), steps)
+        self._first = (steps - taken) * self._scheduler.order
         if hasattr(self._scheduler, "set_begin_index"):
             self._scheduler.set_begin_index(self._first)
 
@@ -47,7 +67,7 @@ class Beginning:
     """Where a batch sets out from.
 
     ground: its canvas; noise: (n, channels, height / cell, width / cell), unit; steps: of the whole
-    way; whole: the whole of the way is gone
+    way; whole: the whole of the way is gone; given: what the pipeline sets its steps with besides
     """
 
     scheduler: Late
@@ -55,13 +75,15 @@ class Beginning:
     noise: Tensor
     steps: int
     whole: bool
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def latents(self) -> Tensor:
         """What the pipeline, which scales it, takes for noise."""
-        self.scheduler.set_timesteps(self.steps, device=self.noise.device)
+        self.scheduler.set_timesteps(self.steps, device=self.noise.device, **self.given)
         if self.whole and self.ground.mask is not None:
             return self.noise
-        return self._noised(0) / self.scheduler.init_noise_sigma  # type: ignore[no-any-return]
+        # Those that follow a flow have no scale.
+        return self._noised(0) / getattr(self.scheduler, "init_noise_sigma", 1.0)
 
     def put_back(self, index: int, latents: Tensor) -> Tensor:
         """The latents after step `index`, from 0, with what the mask protects as it should be."""
@@ -75,4 +97,6 @@ class Beginning:
     def _noised(self, index: int) -> Tensor:
         when = self.scheduler.timesteps[index].repeat(len(self.noise))
         source = self.ground.latents.expand_as(self.noise)
+        if (sigma := self.scheduler.flow_sigma) is not None:
+            return sigma[index] * self.noise + (1 - sigma[index]) * source
         return self.scheduler.add_noise(source, self.noise, when)  # type: ignore[no-any-return]

@@ -1,7 +1,8 @@
 """Conditioning: prompts become the text states that steer the denoiser.
 
-Shapes: states (n, tokens, width); pooled (n, width), for families that use it. Each text is
-encoded alone and remembered, so that its states are the same bits in every batch. Where a prompt
+Shapes: states (n, tokens, width); pooled (n, width) and mask (n, tokens), for families that use
+them. Each text is encoded alone and remembered, so its states are the same bits in every batch.
+Where a prompt
 and its negative differ in chunks, the states of both are repeated until they are of one length:
 attention to every state twice is attention to each once. Knows nothing of seeds or pixels.
 """
@@ -10,10 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sovgen.generate.texts import chunk_count, encode, reads_language
+from sovgen.generate.texts import chunk_count, encode, encode_plainly, reads_language
 from sovgen.generate.turns import at_step
 from sovgen.models.quiet import libraries_held_back
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sovgen.models.model import Model
 
 _REMEMBERED = 256
+_NONE = (None, None)
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Conditioning:
     """What steers n pictures; the negative half is None when there is no guidance.
 
     later: what takes its place from a step on, where parts of the prompts take turns
+    mask: 1 where a text has a token, 0 where it was filled up
     """
 
     states: Tensor
@@ -37,6 +40,8 @@ class Conditioning:
     pooled: Tensor | None
     negative_pooled: Tensor | None
     later: Mapping[int, Conditioning] = field(default_factory=dict)
+    mask: Tensor | None = None
+    negative_mask: Tensor | None = None
 
 
 def condition(
@@ -64,9 +69,7 @@ def condition(
         for i, (before, now) in enumerate(zip(texts, texts[1:], strict=False), start=1)
         if now != before
     }
-    return Conditioning(
-        first.states, first.negative_states, first.pooled, first.negative_pooled, later
-    )
+    return replace(first, later=later)
 
 
 def lengths(model: Model, prompt: str, negative: str, guided: bool, steps: int) -> tuple[int, ...]:
@@ -86,15 +89,16 @@ def lengths(model: Model, prompt: str, negative: str, guided: bool, steps: int) 
 
 
 def dropped_words(model: Model, text: str) -> list[str]:
-    """The words that the model's text towers do not read, since the text is too long for them.
+    """The words that no text tower of the model reads, since the text is too long for them.
 
     None where a long text is read in chunks.
     """
-    pipe = model.pipe
-    if reads_language(pipe):
+    if reads_language(model.pipe):
         return []
-    tokenizers = [pipe.tokenizer, getattr(pipe, "tokenizer_2", None)]
-    kept = min(_words_read(t, text, model.max_tokens) for t in tokenizers if t is not None)
+    kept = max(
+        _words_read(getattr(model.pipe, tower.replace("text_encoder", "tokenizer")), text, limit)
+        for tower, limit in model.tokens.items()
+    )
     return text.split()[kept:]
 
 
@@ -125,13 +129,19 @@ def _condition(
     rows = [_encode(model, text, clip_skip, negative=False) for text in prompts]
     if guided:
         rows += [_encode(model, text, clip_skip, negative=True) for text in negatives]
-    states, pooled = _of_one_length([row[0] for row in rows]), _pooled(rows)
+    states, second = _of_one_length([row[0] for row in rows]), _second(rows)
     n = len(prompts)
+    halves = (
+        None if second is None else second[:n],
+        second[n:] if guided and second is not None else None,
+    )
+    pooled, mask = (_NONE, halves) if model.kind.second == "mask" else (halves, _NONE)
     return Conditioning(
         states[:n],
         states[n:] if guided else None,
-        None if pooled is None else pooled[:n],
-        pooled[n:] if guided and pooled is not None else None,
+        *pooled,
+        mask=mask[0],
+        negative_mask=mask[1],
     )
 
 
@@ -143,7 +153,7 @@ def _of_one_length(states: Sequence[Tensor]) -> Tensor:
     return torch.cat([row.repeat(1, longest // row.shape[1], 1) for row in states])
 
 
-def _pooled(rows: Sequence[tuple[Tensor, ...]]) -> Tensor | None:
+def _second(rows: Sequence[tuple[Tensor, ...]]) -> Tensor | None:
     import torch
 
     return torch.cat([row[1] for row in rows]) if len(rows[0]) > 1 else None
@@ -152,14 +162,17 @@ def _pooled(rows: Sequence[tuple[Tensor, ...]]) -> Tensor | None:
 def _encode(
     model: Model, text: str, clip_skip: int | None, *, negative: bool
 ) -> tuple[Tensor, ...]:
-    """States (1, tokens, width) and, for SDXL, pooled (1, width)."""
+    """States (1, tokens, width) and, for families that have it, pooled (1, width) or a mask."""
     import torch
 
-    key = (text, clip_skip)
+    key = (text, clip_skip, negative)
     found = model.texts.get(key)
     if found is None:
         with torch.inference_mode(), libraries_held_back():
-            found = encode(model.pipe, text, clip_skip)
+            if reads_language(model.pipe):
+                found = encode(model.pipe, text, clip_skip)
+            else:
+                found = encode_plainly(model, text, negative)
         while len(model.texts) >= _REMEMBERED:
             model.texts.pop(next(iter(model.texts)))
         model.texts[key] = found

@@ -1,4 +1,4 @@
-"""Decoding: latents become pixels; the scaling factor is hidden here.
+"""Decoding: latents become pixels; scaling and shift are hidden here.
 
 Each latent is decoded alone, so that decoding takes the memory of one picture. Knows nothing of
 how the latent came about.
@@ -41,7 +41,7 @@ def _unscaled(config: object, latent: Tensor) -> Tensor:
     scale = float(getattr(config, "scaling_factor", 1.0) or 1.0)
     mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
     if mean is None or std is None:
-        return latent / scale
+        return latent / scale + float(getattr(config, "shift_factor", 0.0) or 0.0)
     shape = (1, latent.shape[1], 1, 1)
     return latent * latent.new_tensor(std).view(shape) / scale + latent.new_tensor(mean).view(shape)
 

@@ -7,7 +7,7 @@ width / cell), 1 where the latent is drawn anew. Knows nothing of noise or steps
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,8 +39,14 @@ def encode(model: Model, image: Image.Image) -> Tensor:
     with torch.inference_mode():
         pixels = model.pipe.image_processor.preprocess(image)
         encoded = vae.encode(pixels.to(model.device, vae.dtype))
-        latent = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
-        return _scaled(vae.config, latent.float())
+        return _scaled(vae.config, _latent(encoded).float())
+
+
+def _latent(encoded: Any) -> Any:  # noqa: ANN401 - diffusers' autoencoders answer in three ways
+    for name in ("latents", "latent"):
+        if hasattr(encoded, name):
+            return getattr(encoded, name)
+    return encoded.latent_dist.mode()
 
 
 def _scaled(config: object, latent: Tensor) -> Tensor:
@@ -48,7 +54,7 @@ def _scaled(config: object, latent: Tensor) -> Tensor:
     scale = float(getattr(config, "scaling_factor", 1.0) or 1.0)
     mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
     if mean is None or std is None:
-        return latent * scale
+        return (latent - float(getattr(config, "shift_factor", 0.0) or 0.0)) * scale
     shape = (1, latent.shape[1], 1, 1)
     mean, std = latent.new_tensor(mean).view(shape), latent.new_tensor(std).view(shape)
     return (latent - mean) * scale / std

@@ -40,7 +40,7 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
         device=model.device,
         dtype=model.dtype,
         steps=recipe.steps or model.defaults.steps,
-        guidance=float(model.defaults.guidance if recipe.guidance is None else recipe.guidance),
+        guidance=_guidance(model, recipe),
         width=recipe.width or width,
         height=recipe.height or height,
         sampler=sampler_name(recipe.sampler or model.defaults.sampler),
@@ -57,21 +57,38 @@ def _refuse_unheeded(recipe: Recipe) -> None:
 
 
 def _refuse_reuse(model: Model, recipe: Recipe) -> None:
-    if recipe.cache_interval is not None and not hasattr(model.pipe, "unet"):
+    if recipe.cache_interval is not None and model.kind.denoiser != "unet":
         raise BadRecipe(
             f"{model.name} has no U-Net, whose deep features a cache interval takes again.",
             "Leave the cache interval out.",
         )
 
 
-def differences(asked: Recipe, filled: Recipe) -> list[str]:
-    """What was asked for and could not be had from the model that is loaded, as sentences."""
-    return [
+def _guidance(model: Model, recipe: Recipe) -> float:
+    if model.guidance == "none" or recipe.guidance is None:
+        return float(model.defaults.guidance)
+    return float(recipe.guidance)
+
+
+def differences(model: Model, asked: Recipe) -> list[str]:
+    """What was asked for and cannot be had from the model that is loaded, as sentences."""
+    told = [
         f"The recipe asks for {field} {want}; {have} is what the model was loaded with, "
         "so pixels may differ a little."
         for field in ("device", "dtype")
-        if (want := getattr(asked, field)) not in (None, have := getattr(filled, field))
+        if (want := getattr(asked, field)) not in (None, have := getattr(model, field))
     ]
+    if model.guidance == "none" and asked.guidance not in (None, model.defaults.guidance):
+        told.append(
+            f"{model.name} was distilled to draw without guidance: "
+            f"the guidance {asked.guidance:g} changes nothing."
+        )
+    if model.guidance != "free" and asked.negative:
+        told.append(
+            f"The guidance of {model.name} is distilled into its weights, so that it reads no "
+            "negative: yours changes nothing."
+        )
+    return told
 
 
 def _refuse_off_grid(model: Model, recipe: Recipe) -> None:

@@ -107,15 +107,20 @@ def _telling(drawn: Iterable[Picture], told: set[str], tell: OnNotice) -> Iterat
 def _job(model: Model, recipe: Recipe, sources: Mapping[str, Image.Image]) -> _Job:
     fitted, notices = fit(model, recipe, sources)
     filled = fill(model, fitted)
-    notices += differences(recipe, filled)
-    for name in ("prompt", "negative"):
+    notices += differences(model, recipe)
+    for name in ("prompt", "negative") if model.guidance == "free" else ("prompt",):
         if dropped := dropped_words(model, getattr(recipe, name)):
             notices.append(
-                f"The {name} is longer than the {model.max_tokens - 2} tokens that {model.name} "
+                f"The {name} is longer than the {model.max_tokens} tokens that {model.name} "
                 f"reads; these words were dropped: {' '.join(dropped)}"
             )
-    texts = (recipe.prompt, recipe.negative, (filled.guidance or 0) > 1, filled.steps or 1)
+    texts = (recipe.prompt, recipe.negative, _is_guided(model, filled), filled.steps or 1)
     return _Job(filled, tuple(notices), lengths(model, *texts))
+
+
+def _is_guided(model: Model, recipe: Recipe) -> bool:
+    """Whether a negative is drawn beside the prompt."""
+    return model.guidance == "free" and (recipe.guidance or 0) > 1
 
 
 def _generate(
@@ -152,7 +157,7 @@ def _draw(
         model,
         [recipe.prompt for recipe in recipes],
         [recipe.negative for recipe in recipes],
-        guided=(first.guidance or 0) > 1,
+        guided=_is_guided(model, first),
         steps=first.steps or 1,
         clip_skip=first.clip_skip,
     )

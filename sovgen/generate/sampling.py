@@ -8,12 +8,15 @@ shape (n, channels, height / cell, width / cell). Knows nothing of pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sovgen.generate.beginning import Beginning, Late
+from sovgen.generate.flow import flow_spacing
+from sovgen.generate.listening import listening
+from sovgen.generate.packing import pack, unpack
 from sovgen.generate.reuse import reused
 from sovgen.generate.schedulers import build_scheduler
-from sovgen.generate.steering import AfterStep, first_guidance, is_steady, needed, steering
+from sovgen.generate.steering import first_guidance
 from sovgen.models.quiet import libraries_held_back
 
 if TYPE_CHECKING:
@@ -39,7 +42,8 @@ def draw_noise(model: Model, width: int, height: int, sources: Sequence[torch.Ge
     """Unit noise, float32, on the model's device; the scheduler scales it."""
     import torch
 
-    shape = (1, model.pipe.unet.config.in_channels, height // model.cell, width // model.cell)
+    channels = model.denoiser.config.in_channels // model.kind.packed**2
+    shape = (1, channels, height // model.cell, width // model.cell)
     rows = [torch.randn(shape, generator=source, dtype=torch.float32) for source in sources]
     return torch.cat(rows).to(model.device)
 
@@ -63,7 +67,7 @@ def denoise(
     import numpy as np
     import torch
 
-    pipe, steady = model.pipe, is_steady(conditioning, recipe)
+    pipe = model.pipe
     with (
         torch.inference_mode(),
         np.errstate(divide="ignore"),
@@ -71,10 +75,11 @@ def denoise(
         reused(pipe, recipe.cache_interval),
     ):
         pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule)
-        beginning = _begin(pipe, ground, noise, recipe) if ground else None
+        beginning = _begin(model, ground, noise, recipe) if ground else None
         latents = pipe(
             **_texts(conditioning),
-            latents=beginning.latents() if beginning else noise,
+            **model.kind.drawing,
+            latents=pack(model, beginning.latents() if beginning else noise),
             generator=sources,
             num_inference_steps=recipe.steps,
             guidance_scale=first_guidance(recipe),
@@ -83,16 +88,16 @@ def denoise(
             height=recipe.height,
             output_type="latent",
             return_dict=False,
-            callback_on_step_end=_after_step(steering(conditioning, recipe, on_step), beginning),
-            callback_on_step_end_tensor_inputs=["latents"] if steady else needed(pipe),
+            **listening(model, conditioning, recipe, on_step, beginning),
         )[0]
-    return latents  # type: ignore[no-any-return]
+        return unpack(model, latents, recipe)
 
 
-def _begin(pipe: Any, ground: Ground, noise: Tensor, recipe: Recipe) -> Beginning:  # noqa: ANN401
+def _begin(model: Model, ground: Ground, noise: Tensor, recipe: Recipe) -> Beginning:
     strength, steps = recipe.strength or 0.0, recipe.steps or 0
-    pipe.scheduler = Late(pipe.scheduler, strength)
-    return Beginning(pipe.scheduler, ground, noise, steps, whole=strength == 1)
+    given = flow_spacing(model, recipe)
+    model.pipe.scheduler = late = Late(model.pipe.scheduler, strength)
+    return Beginning(late, ground, noise, steps, whole=strength == 1, given=given)
 
 
 def _texts(conditioning: Conditioning) -> dict[str, Tensor]:
@@ -101,6 +106,8 @@ def _texts(conditioning: Conditioning) -> dict[str, Tensor]:
         "negative_prompt_embeds": conditioning.negative_states,
         "pooled_prompt_embeds": conditioning.pooled,
         "negative_pooled_prompt_embeds": conditioning.negative_pooled,
+        "prompt_attention_mask": conditioning.mask,
+        "negative_prompt_attention_mask": conditioning.negative_mask,
     }
     return {name: rows for name, rows in named.items() if rows is not None}
 
@@ -108,14 +115,3 @@ def _texts(conditioning: Conditioning) -> dict[str, Tensor]:
 def _rescale(recipe: Recipe) -> dict[str, float]:
     """Nothing where it is off: not every pipeline takes it."""
     return {"guidance_rescale": recipe.guidance_rescale} if recipe.guidance_rescale else {}
-
-
-def _after_step(steer: AfterStep, beginning: Beginning | None) -> AfterStep:
-    """First what is kept of the picture that it began from is put back, then all are told."""
-
-    def after(pipe: Any, index: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
-        if beginning:
-            values["latents"] = beginning.put_back(index, values["latents"])
-        return steer(pipe, index, timestep, values)
-
-    return after

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sovgen.errors import BadRecipe
-from sovgen.samplers import FLAGS, OWN, SAMPLERS, name_of, sampler_name
+from sovgen.generate.flow import build_flow_scheduler, refuse_schedule
+from sovgen.samplers import FLAGS, FLOW_SAMPLERS, OWN, SAMPLERS, is_flow, name_of, sampler_name
 
 # For zero, so that no sigma is infinite: 100 is near enough to noise alone, and a second-order step
 # from there is still sound. (Euler, which takes steps of first order, goes to 4096.)
@@ -25,17 +26,24 @@ _OWN_SPACING = ("lcm", "tcd")
 def build_scheduler(name: str, own: Any, schedule: str | None = None) -> Any:  # noqa: ANN401
     """A fresh scheduler of that name, made from the model's own; schedule: as in Recipe.
 
-    Raises BadRecipe when there is no such sampler, when it is another model's own, when it cannot
-    follow the schedule, and when it needs a library that is not installed.
+    Raises BadRecipe when there is no such sampler, when it is another model's own or does not fit
+    what the weights learnt, when it cannot follow the schedule, and when it needs a library that is
+    not installed.
     """
     name = sampler_name(name)
+    known = SAMPLERS
+    if is_flow(type(own).__name__, own.config):
+        refuse_schedule(name, schedule)
+        known = FLOW_SAMPLERS
     if name == name_of(type(own).__name__, own.config):
         spacing = _spacing(name, type(own), "", schedule)
         return _configured(name, type(own), own.config, spacing)
     if name.endswith(OWN):
         raise BadRecipe(
-            f"The sampler {name} belongs to another model.", f"Known: {', '.join(SAMPLERS)}."
+            f"The sampler {name} belongs to another model.", f"Known: {', '.join(known)}."
         )
+    if known is FLOW_SAMPLERS:
+        return build_flow_scheduler(name, own, schedule)
     import diffusers
 
     sampler = SAMPLERS[name]

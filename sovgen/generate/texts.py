@@ -22,6 +22,8 @@ from sovgen.generate.weights import Piece, read_weights
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sovgen.models.model import Model
+
 # SDXL was trained on the layer before the last, without the norm that follows the last.
 _XL_LAYER = 2
 
@@ -52,8 +54,6 @@ def chunk_count(pipe: Any, text: str) -> int:  # noqa: ANN401
 
 def encode(pipe: Any, text: str, clip_skip: int | None) -> tuple[Tensor, ...]:  # noqa: ANN401
     """States (1, chunks * length, width) and, for families that use it, pooled (1, width)."""
-    if not reads_language(pipe):
-        return _by_pipeline(pipe, plain_words(text))
     import torch
 
     towers = list(_towers(pipe))
@@ -62,14 +62,20 @@ def encode(pipe: Any, text: str, clip_skip: int | None) -> tuple[Tensor, ...]:  
     return (states, read[-1][1]) if _is_xl(pipe) else (states,)
 
 
-def _by_pipeline(pipe: Any, text: str) -> tuple[Tensor, ...]:  # noqa: ANN401
-    encoded = pipe.encode_prompt(
-        prompt=text,
-        device=pipe._execution_device,
+def encode_plainly(model: Model, text: str, negative: bool) -> tuple[Tensor, ...]:
+    """States (1, tokens, width) and, where the family has it, pooled (1, width) or a mask."""
+    import torch
+
+    encoded = model.pipe.encode_prompt(
+        prompt=plain_words(text),
+        device=model.pipe._execution_device,
         num_images_per_prompt=1,
-        do_classifier_free_guidance=False,
+        **model.kind.encoding(model.configs, negative),
     )
-    return tuple(part for part in encoded if part is not None)
+    # The second is pooled or a mask, with absent negatives between; FLUX adds positions of zeros.
+    found = [part for part in encoded if part is not None][: 2 if model.kind.second else 1]
+    # In which dtype the latent is kept follows from the states in some pipelines.
+    return tuple(part.to(torch.float32) if part.is_floating_point() else part for part in found)
 
 
 def _is_xl(pipe: Any) -> bool:  # noqa: ANN401

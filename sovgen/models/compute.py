@@ -1,38 +1,40 @@
 """In which number format each part of a pipeline computes.
 
 The denoiser and the decoder compute in the model's dtype; the latent stays in float32 between
-steps, so that rounding does not add up over them, and on a CPU the text towers stay in float32:
-they run once for each prompt, and their rows are also what a library searches by. Knows modules;
-knows nothing of files.
+steps, so that rounding does not add up over them, and on a CPU the CLIP towers stay in float32:
+they run once for each prompt, and their rows are also what a library searches by. Larger language
+models take the model's dtype, since in float32 they would be most of what is in memory. Knows
+modules; knows nothing of files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from sovgen.models.family import CLIP_TOWERS
+from sovgen.models.layout import Layout
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 
-def part_dtypes(
-    device: str, dtype: str, configs: Mapping[str, Mapping[str, Any]]
-) -> dict[str, torch.dtype]:
+def part_dtypes(device: str, dtype: str, layout: Layout) -> dict[str, torch.dtype]:
     """A torch dtype for each part of a pipeline, and for `default` the model's own."""
     import torch
 
     chosen: torch.dtype = getattr(torch, dtype)
     dtypes = {"default": chosen}
     if device == "cpu":
-        dtypes |= {"text_encoder": torch.float32, "text_encoder_2": torch.float32}
+        clips = [name for name in layout.towers if layout.parts[name] in CLIP_TOWERS]
+        dtypes |= dict.fromkeys(clips, torch.float32)
     # SDXL's decoder overflows in float16 and says so in its configuration.
-    if dtype == "float16" and configs["vae"].get("force_upcast"):
+    if dtype == "float16" and layout.configs["vae"].get("force_upcast"):
         dtypes["vae"] = torch.float32
     return dtypes
 
 
-def settle(pipe: Any, device: str) -> None:  # noqa: ANN401
+def settle(pipe: Any, denoiser: Any, device: str) -> None:  # noqa: ANN401
     """Put a pipeline on its device, with the latent in float32 between steps.
 
     Channels last is taken on GPUs only: on CPUs it was measured to be slower, since the library
@@ -42,12 +44,12 @@ def settle(pipe: Any, device: str) -> None:  # noqa: ANN401
 
     pipe.to(device)
     pipe.set_progress_bar_config(disable=True)
-    for module in (pipe.unet, pipe.vae):
+    for module in (denoiser, pipe.vae):
         module.requires_grad_(False)
         if device != "cpu":
             module.to(memory_format=torch.channels_last)
-    pipe.unet.register_forward_pre_hook(_to_own_dtype, with_kwargs=True)
-    pipe.unet.register_forward_hook(_to_float32)
+    denoiser.register_forward_pre_hook(_to_own_dtype, with_kwargs=True)
+    denoiser.register_forward_hook(_to_float32)
 
 
 def _to_own_dtype(module: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:  # noqa: ANN401
@@ -62,11 +64,15 @@ def _to_float32(_: nn.Module, __: Any, output: Any) -> Any:  # noqa: ANN401
 
 
 def _cast(value: Any, dtype: Any) -> Any:  # noqa: ANN401
-    """The same nest of tuples and dicts, its floating tensors in another dtype."""
+    """The same nest of tuples and dicts, its floating tensors in another dtype.
+
+    Not the scalars and vectors: those are timesteps and guidance, which bfloat16 would round to
+    the nearest 4 of 1000.
+    """
     import torch
 
     if isinstance(value, torch.Tensor):
-        return value.to(dtype) if value.is_floating_point() else value
+        return value.to(dtype) if value.is_floating_point() and value.ndim > 1 else value
     if isinstance(value, tuple):
         return tuple(_cast(item, dtype) for item in value)
     if isinstance(value, dict):

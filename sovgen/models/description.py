@@ -12,7 +12,7 @@ from pathlib import Path
 from sovgen.models.card import read_card
 from sovgen.models.folder import read_folder
 from sovgen.models.identity import model_hash, refuse_changed
-from sovgen.models.layout import TOWERS, Layout
+from sovgen.models.layout import Layout
 from sovgen.models.single import read_file
 from sovgen.models.store import Found, find_model
 from sovgen.samplers import name_of
@@ -65,7 +65,7 @@ def describe_model(source: str | Path | None = None, folders: Sequence[Path] = (
         precision=layout.precision,
         bytes=sum(f.stat().st_size for part in layout.weights.values() for f in part.files),
         license=read_card(found.path).license,
-        text_towers=tuple(_tower(layout, name) for name in TOWERS if name in layout.parts),
+        text_towers=tuple(_tower(layout, name) for name in layout.towers),
         native_size=layout.native_size,
         sampler=name_of(layout.parts["scheduler"], scheduler),
     )
@@ -85,7 +85,10 @@ def verify_model(source: str | Path | None = None, folders: Sequence[Path] = ())
 
 def _tower(layout: Layout, name: str) -> str:
     config = layout.configs[name]
-    return (
-        f"CLIP text tower, {config['num_hidden_layers']} layers, width {config['hidden_size']}, "
-        f"{config['max_position_embeddings']} tokens"
-    )
+    kind = _TOWERS.get(layout.parts[name], "CLIP text tower")
+    layers = config.get("num_hidden_layers") or config.get("num_layers")
+    width = config.get("hidden_size") or config.get("d_model")
+    return f"{kind}, {layers} layers, width {width}, {layout.tokens[name]} tokens"
+
+
+_TOWERS = {"T5EncoderModel": "T5 encoder", "Gemma2Model": "Gemma 2"}

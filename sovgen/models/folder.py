@@ -12,18 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sovgen.errors import ModelDamaged, ModelUnsupported
-from sovgen.models.layout import FAMILIES, SDXL, WEIGHTED, Layout, refuse_other_tasks
+from sovgen.models.families import FAMILIES, SDXL, family_of
+from sovgen.models.family import Family
+from sovgen.models.layout import Layout, refuse_other_tasks
 from sovgen.models.weights import find_weights, precision, read_header
 
 INDEX = "model_index.json"
-_CLASSES = {
-    "unet": {"UNet2DConditionModel"},
-    "vae": {"AutoencoderKL", "AutoencoderTiny"},
-    "text_encoder": {"CLIPTextModel", "CLIPTextModelWithProjection"},
-    "text_encoder_2": {"CLIPTextModel", "CLIPTextModelWithProjection"},
-    "tokenizer": {"CLIPTokenizer", "CLIPTokenizerFast"},
-    "tokenizer_2": {"CLIPTokenizer", "CLIPTokenizerFast"},
-}
 
 
 def is_folder(path: Path) -> bool:
@@ -39,17 +33,17 @@ def read_folder(path: Path) -> Layout:
     read and for parts that are missing.
     """
     index = _read_json(path / INDEX)
-    pipeline = _pipeline(path, index)
-    parts = {name: _part(path, name, pair) for name, pair in index.items() if _is_part(pair)}
-    kept = {name: cls for name, cls in parts.items() if name in _CLASSES or name == "scheduler"}
-    _refuse_absence(path, pipeline, kept)
+    kind = _kind(path, index)
+    parts = {name: _part(path, kind, name, pair) for name, pair in index.items() if _is_part(pair)}
+    kept = {name: cls for name, cls in parts.items() if name in (*kind.parts, "scheduler")}
+    _refuse_absence(path, kind, kept)
     configs = {name: _read_json(path / name / _config_name(name)) for name in kept}
-    refuse_other_tasks(path.name, configs["unet"], configs["vae"])
-    weights = {name: find_weights(path / name) for name in WEIGHTED if name in kept}
+    refuse_other_tasks(path.name, kind, configs)
+    weights = {name: find_weights(path / name) for name in kind.weighted if name in kept}
     headers = {name: [read_header(file) for file in weights[name].files] for name in weights}
     return Layout(
         path=path,
-        pipeline=pipeline,
+        kind=kind,
         parts=kept,
         configs=configs,
         weights=weights,
@@ -58,32 +52,33 @@ def read_folder(path: Path) -> Layout:
     )
 
 
-def _pipeline(path: Path, index: Mapping[str, Any]) -> str:
+def _kind(path: Path, index: Mapping[str, Any]) -> Family:
     name = index.get("_class_name")
     if isinstance(name, list):
         raise _own_code(path, str(name[-1]))
-    if name not in FAMILIES:
+    kind = family_of(name)
+    if kind is None:
         raise ModelUnsupported(
             f"{path.name} is a {name}, which sovgen cannot drive.",
-            f"It draws with {' and '.join(FAMILIES)}.",
+            f"It draws with {', '.join(family.pipeline for family in FAMILIES)}.",
         )
-    return str(name)
+    return kind
 
 
 def _is_part(pair: object) -> bool:
     return isinstance(pair, list) and len(pair) == 2 and pair[0] is not None
 
 
-def _part(path: Path, name: str, pair: list[str]) -> str:
+def _part(path: Path, kind: Family, name: str, pair: list[str]) -> str:
     """The class of a part; one from outside diffusers and transformers would be foreign code."""
     library, cls = pair
     optional = name in ("safety_checker", "feature_extractor", "image_encoder")
     if not optional and library not in ("diffusers", "transformers"):
         raise _own_code(path, f"{library}.{cls}")
-    if name in _CLASSES and cls not in _CLASSES[name]:
+    if name in kind.parts and cls not in kind.parts[name]:
         raise ModelUnsupported(
             f"The {name} of {path.name} is a {cls}, which sovgen cannot drive.",
-            f"It knows {', '.join(sorted(_CLASSES[name]))}.",
+            f"It knows {', '.join(sorted(kind.parts[name]))}.",
         )
     return cls
 
@@ -95,12 +90,10 @@ def _own_code(path: Path, what: str) -> ModelUnsupported:
     )
 
 
-def _refuse_absence(path: Path, pipeline: str, parts: Mapping[str, str]) -> None:
-    needed = ["scheduler", "text_encoder", "tokenizer", "unet", "vae"]
-    if pipeline == SDXL:
-        needed += ["text_encoder_2", "tokenizer_2"]
+def _refuse_absence(path: Path, kind: Family, parts: Mapping[str, str]) -> None:
+    needed = [name for name in ("scheduler", *sorted(kind.parts)) if name not in kind.optional]
     absent = [name for name in needed if name not in parts]
-    if "text_encoder" in absent and "text_encoder_2" in parts:
+    if kind is SDXL and "text_encoder" in absent and "text_encoder_2" in parts:
         raise ModelUnsupported(
             f"{path.name} is an SDXL refiner: it finishes pictures, it cannot begin one.",
             "Use the base model.",

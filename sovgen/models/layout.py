@@ -1,7 +1,6 @@
 """Layout: what a model is made of, read from a folder or worked out from a single file.
 
-Knows the families that sovgen draws with and how their configurations tell them apart; knows
-nothing of how they are stored.
+Works out from the configurations what drawing has to know; knows nothing of how they are stored.
 """
 
 from __future__ import annotations
@@ -13,14 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from sovgen.errors import ModelUnsupported
+from sovgen.models.family import Configs, Family, Guidance
 from sovgen.models.weights import Weights
 
-SD = "StableDiffusionPipeline"
-SDXL = "StableDiffusionXLPipeline"
-FAMILIES = {SD: "Stable Diffusion 1.x", SDXL: "Stable Diffusion XL"}
-SD2 = "Stable Diffusion 2.x"
-WEIGHTED = ("unet", "vae", "text_encoder", "text_encoder_2")
-TOWERS = ("text_encoder", "text_encoder_2")
 # What diffusers' pipelines of these families themselves insist on.
 _LEAST_GRID = 8
 
@@ -30,7 +24,7 @@ class Layout:
     """A model that sovgen can drive.
 
     path: its folder or its single file
-    pipeline: diffusers' class
+    kind: its row in the table of families
     parts: class names by part
     configs: each part's own configuration
     weights: the weight files of each part; a single file's are all in one
@@ -39,9 +33,9 @@ class Layout:
     """
 
     path: Path
-    pipeline: str
+    kind: Family
     parts: Mapping[str, str]
-    configs: Mapping[str, Mapping[str, Any]]
+    configs: Configs
     weights: Mapping[str, Weights]
     numbers: Mapping[str, int]
     precision: str
@@ -54,10 +48,34 @@ class Layout:
     @property
     def family(self) -> str:
         """Told by the configuration, never by the name."""
-        # Within one pipeline class, only SD 2.x projects its attention by matrices.
-        if self.pipeline == SD and self.configs["unet"].get("use_linear_projection"):
-            return SD2
-        return FAMILIES[self.pipeline]
+        return self.kind.title(self.configs)
+
+    @property
+    def pipeline(self) -> str:
+        """diffusers' class."""
+        return self.kind.pipeline
+
+    @property
+    def guidance(self) -> Guidance:
+        """How the model is guided."""
+        return self.kind.guidance(self.configs)
+
+    @property
+    def denoiser(self) -> Mapping[str, Any]:
+        """The configuration of the part that is asked at every step."""
+        return self.configs[self.kind.denoiser]
+
+    @property
+    def towers(self) -> tuple[str, ...]:
+        """The text towers that are there."""
+        return tuple(name for name in self.kind.towers if name in self.parts)
+
+    @property
+    def tokens(self) -> dict[str, int]:
+        """How many tokens each text tower reads, its markers included."""
+        limits = self.kind.limits(self.configs)
+        positions = {n: self.configs[n].get("max_position_embeddings", 77) for n in self.towers}
+        return {name: int(limits.get(name, positions[name])) for name in self.towers}
 
     @property
     def cell(self) -> int:
@@ -69,19 +87,21 @@ class Layout:
     @property
     def grid(self) -> int:
         """Width and height in pixels are multiples of it."""
-        return math.lcm(self.cell, _LEAST_GRID)
+        cells = self.kind.packed * int(self.denoiser.get("patch_size") or 1)
+        return math.lcm(self.cell * cells, _LEAST_GRID)
 
     @property
     def native_size(self) -> tuple[int, int]:
         """Width and height in pixels at which the model was trained."""
-        size = self.configs["unet"].get("sample_size") or 64
+        size = self.denoiser.get("sample_size") or self.kind.side
         height, width = size if isinstance(size, list) else (size, size)
         return width * self.cell, height * self.cell
 
 
-def refuse_other_tasks(name: str, unet: Mapping[str, Any], vae: Mapping[str, Any]) -> None:
+def refuse_other_tasks(name: str, kind: Family, configs: Configs) -> None:
     """Raise ModelUnsupported for a denoiser that takes more than the latent."""
-    takes, latent = unet.get("in_channels", 4), vae.get("latent_channels", 4)
+    latent = configs["vae"].get("latent_channels", 4) * kind.packed**2
+    takes = configs[kind.denoiser].get("in_channels", latent)
     if takes != latent:
         raise ModelUnsupported(
             f"The denoiser of {name} takes {takes} channels, its latent has {latent}: it is made "

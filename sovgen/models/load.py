@@ -20,7 +20,6 @@ from sovgen.models.model import Model
 from sovgen.models.opening import open_pipeline
 from sovgen.models.quiet import libraries_held_back
 from sovgen.models.store import find_model
-from sovgen.models.towers import max_tokens
 
 __all__ = ["Model", "load_model"]
 
@@ -47,9 +46,9 @@ def load_model(
     refuse_changed(found.path)
     place = choose_place(device, dtype)
     with libraries_held_back():
-        dtypes = part_dtypes(place.device, place.dtype, layout.configs)
+        dtypes = part_dtypes(place.device, place.dtype, layout)
         pipe = open_pipeline(layout, dtypes, safety=safety)
-        settle(pipe, place.device)
+        settle(pipe, getattr(pipe, layout.kind.denoiser), place.device)
     if prediction.is_open(layout):
         layout = prediction.closed(layout, pipe)
     own = pipe.scheduler
@@ -60,11 +59,14 @@ def load_model(
         source=str(found.path),
         hash=model_hash(layout),
         family=layout.family,
+        kind=layout.kind,
+        configs=layout.configs,
         native_size=layout.native_size,
         cell=layout.cell,
         grid=layout.grid,
-        defaults=choose_defaults(layout.family, card, type(own).__name__, own.config),
-        max_tokens=max_tokens(pipe),
+        defaults=choose_defaults(layout, card, type(own).__name__, own.config),
+        guidance=layout.guidance,
+        tokens=layout.tokens,
         device=place.device,
         dtype=place.dtype,
         dtype_reason=place.reason,

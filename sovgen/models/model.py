@@ -5,10 +5,12 @@ Holds what loading found out; knows neither how it was found nor how pictures ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sovgen.models.defaults import Defaults
+from sovgen.models.family import Configs, Family, Guidance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,12 +23,14 @@ class Model:
     pipe: the diffusers pipeline, on its device
     name, source: what recipes call it; the folder or file that it came from
     hash: 16 hex digits, see `sovgen.models.identity`
+    kind, configs: its row in the table of families, and the configurations of its parts
     native_size: width and height in pixels
     cell: pixels of one latent cell; width and height are multiples of `grid`
-    max_tokens: tokens of the shortest text tower, its two markers included
+    guidance: how it is guided, see `sovgen.models.family`
+    tokens: how many tokens each text tower reads, its markers included
     device, dtype, dtype_reason: where the denoiser computes, and why so
     checks_safety: the pipeline brought its safety checker
-    texts: text states by prompt and clip_skip, filled while drawing
+    texts: text states by prompt, clip_skip and role, filled while drawing
 
     Drawing with one Model from two threads at once is not supported.
     """
@@ -36,16 +40,29 @@ class Model:
     source: str
     hash: str
     family: str
+    kind: Family
+    configs: Configs
     native_size: tuple[int, int]
     cell: int
     grid: int
     defaults: Defaults
-    max_tokens: int
+    guidance: Guidance
+    tokens: Mapping[str, int]
     device: str
     dtype: str
     dtype_reason: str
     own_scheduler: Any
     checks_safety: bool = False
-    texts: dict[tuple[str, int | None], tuple[Tensor, ...]] = field(
+    texts: dict[tuple[str, int | None, bool], tuple[Tensor, ...]] = field(
         default_factory=dict, repr=False
     )
+
+    @property
+    def denoiser(self) -> Any:  # noqa: ANN401 - diffusers' models share no typed base
+        """The part that is asked at every step."""
+        return getattr(self.pipe, self.kind.denoiser)
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of the text tower that reads the most, its markers included."""
+        return max(self.tokens.values())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from index.bundled import bundled_model
 from sovgen.errors import ModelDamaged
-from sovgen.models.layout import TOWERS, Layout
+from sovgen.models.layout import Layout
 from sovgen.models.safety import load_checker
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def _open_folder(layout: Layout, dtypes: Dtypes, checker: Mapping[str, Any]) -> 
     import diffusers
 
     variants = sorted({part.variant for part in layout.weights.values() if part.variant})
-    unused = dict.fromkeys(("image_encoder", "safety_checker", "feature_extractor"))
+    left_out = layout.kind.optional - set(layout.parts)
+    unused = dict.fromkeys(("image_encoder", "safety_checker", "feature_extractor", *left_out))
     return getattr(diffusers, layout.pipeline).from_pretrained(
         str(layout.path),
         dtype=dict(dtypes),
@@ -96,7 +97,7 @@ def _tokenizers(layout: Layout) -> dict[str, Any]:
     from transformers import CLIPTokenizer
 
     made = {}
-    for tower in (name for name in TOWERS if name in layout.parts):
+    for tower in layout.towers:
         name = tower.replace("text_encoder", "tokenizer")
         made[name] = CLIPTokenizer.from_pretrained(
             str(bundled_model() / "tokenizer"),
@@ -109,7 +110,7 @@ def _tokenizers(layout: Layout) -> dict[str, Any]:
 
 def _towers(folder: Path, layout: Layout, dtypes: Dtypes) -> dict[str, Any]:
     """The text towers, where they take another dtype than the rest."""
-    if not any(name in dtypes for name in TOWERS):
+    if not any(name in dtypes for name in layout.towers):
         return {}
     import transformers
     from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
@@ -125,8 +126,7 @@ def _towers(folder: Path, layout: Layout, dtypes: Dtypes) -> dict[str, Any]:
             torch_dtype=dtypes[name],
             local_files_only=True,
         )
-        for name in TOWERS
-        if name in layout.parts
+        for name in layout.towers
     }
 
 

@@ -18,7 +18,8 @@ _EPSILON_SIDE = 512
 
 def is_open(layout: Layout) -> bool:
     """Whether the file leaves open what its denoiser predicts."""
-    return layout.is_file and "prediction_type" not in layout.configs["scheduler"]
+    is_unet = layout.kind.denoiser == "unet"
+    return layout.is_file and is_unet and "prediction_type" not in layout.configs["scheduler"]
 
 
 def closed(layout: Layout, pipe: Any) -> Layout:  # noqa: ANN401

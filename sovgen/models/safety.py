@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sovgen.errors import ModelUnsupported
-from sovgen.models.layout import SD, Layout
+from sovgen.models.families import SD
+from sovgen.models.layout import Layout
 from sovgen.models.weights import find_weights
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def load_checker(layout: Layout) -> dict[str, Any]:
     Raises ModelUnsupported when the model brings none, UnsafeWeights when it is a pickle.
     """
     folder, extractor = layout.path / CHECKER, layout.path / EXTRACTOR
-    if layout.pipeline != SD or not (folder.is_dir() and extractor.is_dir()):
+    if layout.kind is not SD or not (folder.is_dir() and extractor.is_dir()):
         raise ModelUnsupported(
             f"{layout.path.name} brings no safety checker.", "Draw without --safety."
         )

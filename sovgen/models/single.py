@@ -15,6 +15,7 @@ from typing import Any
 
 from sovgen.errors import ModelDamaged, ModelUnsupported
 from sovgen.models import shapes
+from sovgen.models.families import SD, SDXL
 from sovgen.models.layout import Layout, refuse_other_tasks
 from sovgen.models.shapes import Shapes
 from sovgen.models.weights import Header, Weights, precision, read_header
@@ -63,10 +64,11 @@ def read_file(path: Path) -> Layout:
     prefixes = {"unet": UNET, "vae": VAE, **_PREFIXES[family]}
     found = {part: _under(header, prefix) for part, prefix in prefixes.items()}
     configs = _configs(path, base, found, header)
-    refuse_other_tasks(path.name, configs["unet"], configs["vae"])
+    kind = SDXL if base["pipeline"] == SDXL.pipeline else SD
+    refuse_other_tasks(path.name, kind, configs)
     return Layout(
         path=path,
-        pipeline=base["pipeline"],
+        kind=kind,
         parts={**{part: _CLASSES[part] for part in configs if part in _CLASSES}, **_own(base)},
         configs=configs,
         weights={"": Weights((path,))},

@@ -13,8 +13,3 @@ TOWERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 def text_towers(pipe: Any) -> list[Any]:  # noqa: ANN401 - diffusers' pipelines share no typed base
     """Every text encoder of the pipeline, in its own order."""
     return [tower for name in TOWERS if (tower := getattr(pipe, name, None)) is not None]
-
-
-def max_tokens(pipe: Any) -> int:  # noqa: ANN401
-    """Tokens that every tower reads, begin and end markers included."""
-    return min(int(tower.config.max_position_embeddings) for tower in text_towers(pipe))

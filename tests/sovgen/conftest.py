@@ -27,3 +27,14 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pipe.save_pretrained(root / name)
         save_single(pipe, root / f"{name}.safetensors")
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_transformers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder for every name in `tiny.TRANSFORMERS`."""
+    from tests import tiny
+
+    root = tmp_path_factory.mktemp("transformers")
+    for name, build in tiny.TRANSFORMERS.items():
+        build().save_pretrained(root / name)
+    return root

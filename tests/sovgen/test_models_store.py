@@ -151,7 +151,7 @@ def test_broken_configuration_is_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"_class_name": "FluxPipeline"}, "FluxPipeline"),
+        ({"_class_name": "KolorsPipeline"}, "KolorsPipeline"),
         ({"_class_name": ["my_pipeline", "MyPipeline"]}, "own code"),
         ({"unet": ["my_denoiser", "MyUNet"]}, "own code"),
         ({"vae": ["diffusers", "AutoencoderKLWan"]}, "AutoencoderKLWan"),
