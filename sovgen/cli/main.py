@@ -16,6 +16,10 @@ COMMANDS = {
         "sovgen.cli.variations:variations",
         "Draw pictures much like one of the library.",
     ),
+    "upscale": (
+        "sovgen.cli.upscale:upscale",
+        "Draw a picture of the library larger, and sharp again.",
+    ),
     "search": ("sovgen.cli.search:search", "Find pictures by words, by likeness, or both."),
     "list": ("sovgen.cli.search:list_pictures", "List pictures, newest first."),
     "show": ("sovgen.cli.picture:show", "Tell all that is known of one picture."),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Settings that a recipe may carry and that drawing does not obey.
 UNHEEDED = (
-    *("upscale", "upscaler", "tile"),
+    "upscaler",
     *("loras", "embeddings", "vae", "control", "control_image", "control_weight"),
     *("adapter", "reference"),
 )

@@ -48,6 +48,7 @@ def fit(
         height=recipe.height or inner[1] + grown[1],
         margins=",".join(map(str, margins)) if recipe.margins else None,
         strength=_strength(recipe),
+        tile=_tile(model, recipe),
     )
     _refuse_no_step(model, fitted)
     inner = (fitted.width or 0) - grown[0], (fitted.height or 0) - grown[1]
@@ -66,6 +67,13 @@ def _strength(recipe: Recipe) -> float | None:
     if recipe.upscale:
         return STRENGTH_ENLARGED
     return STRENGTH_WITHIN if recipe.mask or recipe.margins else STRENGTH
+
+
+def _tile(model: Model, recipe: Recipe) -> int | None:
+    """What the model draws best at once."""
+    if recipe.upscale is None:
+        return None
+    return (recipe.tile or max(model.native_size)) // model.grid * model.grid
 
 
 def _inner(model: Model, recipe: Recipe, source: Size) -> Size:

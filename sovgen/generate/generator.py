@@ -18,6 +18,7 @@ from sovgen.generate.conditioning import condition, dropped_words, lengths
 from sovgen.generate.cutout import cut_out
 from sovgen.generate.decoding import decode
 from sovgen.generate.encoding import encode_canvas
+from sovgen.generate.enlarging import enlarge
 from sovgen.generate.filling import differences, fill
 from sovgen.generate.fitting import fit
 from sovgen.generate.memory import batch_size, draw_within_memory
@@ -152,6 +153,23 @@ def _draw(
     began = time.perf_counter()
     recipes = [job.recipe for job in jobs]
     first = recipes[0]
+    if first.upscale:
+        images = [enlarge(model, recipe, sources, on_step) for recipe in recipes]
+    else:
+        images = _images(model, recipes, sources, on_step)
+    finished = [_cut_out(recipe, image) for recipe, image in zip(recipes, images, strict=True)]
+    seconds = (time.perf_counter() - began) / len(jobs)
+    return [_picture(model, *each, seconds) for each in zip(jobs, finished, strict=True)]
+
+
+def _images(
+    model: Model,
+    recipes: Sequence[Recipe],
+    sources: Mapping[str, Image.Image],
+    on_step: OnStep | None,
+) -> list[Image.Image | BrokenPicture]:
+    """The four hops."""
+    first = recipes[0]
     # 1. texts
     conditioning = condition(
         model,
@@ -170,9 +188,7 @@ def _draw(
     latents = denoise(model, conditioning, noise, chances, first, on_step, ground)
     # 4. pixels
     images = decode(model, latents)
-    finished = [_finished(first, canvas, image) for image in images]
-    seconds = (time.perf_counter() - began) / len(jobs)
-    return [_picture(model, *each, seconds) for each in zip(jobs, finished, strict=True)]
+    return [_restored(canvas, image) for image in images] if canvas else images
 
 
 def _noise(model: Model, recipes: Sequence[Recipe], chances: list[torch.Generator]) -> Tensor:
@@ -185,14 +201,16 @@ def _noise(model: Model, recipes: Sequence[Recipe], chances: list[torch.Generato
     return between(noise, draw_noise(model, *size, others), share)
 
 
-def _finished(
-    recipe: Recipe, canvas: Canvas | None, image: Image.Image | BrokenPicture
-) -> Image.Image | BrokenPicture:
-    """What was decoded, with what a mask protects put back and its ground taken away."""
-    if isinstance(image, BrokenPicture):
+def _restored(canvas: Canvas, image: Image.Image | BrokenPicture) -> Image.Image | BrokenPicture:
+    """With what a mask protects put back."""
+    return image if isinstance(image, BrokenPicture) else canvas.restored(image)
+
+
+def _cut_out(recipe: Recipe, image: Image.Image | BrokenPicture) -> Image.Image | BrokenPicture:
+    """With its ground taken away, if the recipe says so."""
+    if isinstance(image, BrokenPicture) or not recipe.transparent:
         return image
-    whole = canvas.restored(image) if canvas else image
-    return (cut_out(whole) or whole) if recipe.transparent else whole
+    return cut_out(image) or image
 
 
 def _picture(

@@ -106,3 +106,14 @@ def test_half_an_order_is_refused_in_a_line(
     done = cli(drawn, *words)
     assert done.exit_code in (1, 2)
     assert says in done.stderr
+
+
+def test_upscaled_picture_is_kept_with_what_it_was_made_from(cli: Cli, library: Path) -> None:
+    id = first_id(library)
+    done = cli(library, "upscale", id[:8], "--by", 1.5, "--steps", 4, "--json")
+    assert done.exit_code == 0, done.output
+    [made] = json.loads(done.stdout)
+    assert (made["width"], made["height"]) == (192, 192)
+    assert made["prompt"] == "a blue fish"
+    assert made["settings"] == {"init": id, "strength": 0.3, "upscale": 1.5, "tile": 128}
+    assert cli(library, "remake", made["id"]).stdout.startswith("The same picture")
