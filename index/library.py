@@ -140,6 +140,11 @@ class Library:
         with self.store.reading() as connection:
             return makings.of_picture(connection, catalogue.resolve(connection, prefix))
 
+    def made_for(self, jobs: Sequence[str]) -> dict[str, str]:
+        """The ids of the pictures that were made for these jobs, by the job their making names."""
+        with self.store.reading() as connection:
+            return makings.of_jobs(connection, jobs)
+
     def delete(self, ids: Iterable[str]) -> int:
         """Move pictures to the trash, all or none; returns how many."""
         return trash.delete(self.store, ids)

@@ -91,6 +91,17 @@ def of_pictures(
     return found
 
 
+def of_jobs(connection: duckdb.DuckDBPyConnection, jobs: Sequence[str]) -> dict[str, str]:
+    """The ids of pictures that are not in the trash, by the `job` that their makings name."""
+    rows = connection.execute(
+        "SELECT extra->>'job' AS job, min(id) FROM makings JOIN pictures ON seq = picture "
+        "WHERE extra IS NOT NULL AND job IN (SELECT unnest($1::VARCHAR[])) "
+        "AND seq NOT IN (SELECT seq FROM deleted) GROUP BY job",
+        [list(jobs)],
+    ).fetchall()
+    return dict(rows)
+
+
 def _making_of(row: dict[str, object]) -> Making:
     extra, made, offset = row.pop("extra"), row.pop("made"), row.pop("made_offset")
     settings = settings_of({name: row.pop(name) for name in SETTINGS})

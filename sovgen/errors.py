@@ -2,6 +2,7 @@
 
     SovgenError
     ├── BadRecipe            steps, guidance, size, seed or sampler out of range
+    ├── BadPlan              a plan, or a file of prompts, that cannot be understood
     ├── BadSettings          the config file or a variable cannot be understood
     ├── ModelMissing         no model of that name or at that path
     ├── ModelDamaged         corrupt, truncated or changed weights
@@ -10,6 +11,8 @@
     ├── DeviceMissing        the device asked for is not in this machine
     ├── OutOfMemory          not even one picture fits
     ├── BrokenPicture        the model gave NaN or nothing but black
+    ├── QueueDamaged         the queue's file cannot be read or written
+    ├── NoSuchJob            no job, or several, of that id
     ├── NetworkRefused       something tried to leave the machine
     ├── Interrupted          stopped by hand; says what was kept
     ├── BadDataset           a data set that cannot be built or learned from
@@ -34,6 +37,10 @@ class SovgenError(Exception):
 
 class BadRecipe(SovgenError):
     """Steps, guidance, size, seed or sampler out of range."""
+
+
+class BadPlan(SovgenError):
+    """A plan, or a file of prompts, that cannot be understood."""
 
 
 class BadSettings(SovgenError):
@@ -66,6 +73,14 @@ class OutOfMemory(SovgenError):
 
 class BrokenPicture(SovgenError):
     """The model gave NaN or nothing but black."""
+
+
+class QueueDamaged(SovgenError):
+    """The queue's file cannot be read or written."""
+
+
+class NoSuchJob(SovgenError):
+    """No job of that id, or more than one."""
 
 
 class NetworkRefused(SovgenError):

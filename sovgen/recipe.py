@@ -20,6 +20,8 @@ MAX_STEPS = 1000
 MAX_GUIDANCE = 100.0
 MAX_SIDE = 8192
 SCHEDULES = ("karras", "exponential", "beta", "simple")
+# What may differ between the pictures of one batch.
+OWN = ("prompt", "negative", "seed", "variation_seed")
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,9 @@ class Recipe:
         for name in ("prompt", "negative"):
             _check_text(name, getattr(self, name))
         _check_whole("seed", self.seed, 0, MAX_SEED)
-        for field in dataclasses.fields(self):
-            if (value := getattr(self, field.name)) is not None and field.name in _CHECKS:
-                _CHECKS[field.name](field.name.replace("_", " "), value)
+        for name, value in vars(self).items():
+            if value is not None and name in _CHECKS:
+                _CHECKS[name](name.replace("_", " "), value)
         if self.sampler is not None:
             sampler_name(self.sampler)
         self._refuse_lonely()
@@ -115,9 +117,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, object]:
         """The fields that are set, as plain JSON values."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-        return {k: v for k, v in listed.items() if v is not None and v != []}
+        given = {name: value for name, value in vars(self).items() if value not in (None, ())}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Recipe:

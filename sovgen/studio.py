@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -24,6 +25,7 @@ from sovgen.keeping import keep_behind
 from sovgen.picture import Picture, encode_png
 from sovgen.recipe import Recipe
 from sovgen.sources import pictures_named, sources_of, with_whole_ids
+from sovgen.turn import turn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from sovgen.models.load import Model
 
     Keep = Callable[[Sequence[Picture]], list["Made"]]
+    Record = Callable[[Picture], Mapping[str, object]]
 
 
 # Prompts whose vectors stay at hand: in one run the same few come again and again.
@@ -108,6 +111,7 @@ class Studio:
         index: bool = True,
         exact: bool = False,
         sources: Mapping[str, Image.Image] | None = None,
+        record: Record | None = None,
         on_step: OnStep | None = None,
         on_notice: OnNotice | None = None,
     ) -> Iterator[Made]:
@@ -117,16 +121,18 @@ class Studio:
         index: without it the pictures go into the current folder and nothing remembers them
         exact: draw each alone, so that pixels cannot depend on the batch
         sources: pictures by id, in place of those of the library, that the recipes name
+        record: what else to commit with each picture, as plain JSON values, unless it is private
+        While another process draws on the device this waits, and says so.
         Stopping by hand raises Interrupted once the pictures that were finished are kept.
         """
         from sovgen.generate.generator import generate
 
         wanted = [recipes] if isinstance(recipes, Recipe) else list(recipes)
         wanted, found = self._sourced(wanted, sources or {})
-        keep = self._keeper(private) if index else _write_here(private)
+        keep = self._keeper(private, record) if index else _write_here(private)
         told = {"on_step": on_step, "on_notice": on_notice}
         pictures = generate(self.model, wanted, exact=exact, sources=found, **told)  # type: ignore[arg-type]
-        return keep_behind(pictures, keep)
+        return _in_turn(self.model.device, on_notice, keep_behind(pictures, keep))
 
     def remake(self, prefix: str) -> Picture:
         """Draw a library picture again from its own recipe, without keeping it.
@@ -136,7 +142,8 @@ class Studio:
         from sovgen.generate.generator import generate
 
         [recipe], sources = self._sourced([self.recipe_of(prefix)], {})
-        return next(iter(generate(self.model, [recipe], exact=True, sources=sources)))
+        with turn(self.model.device):
+            return next(iter(generate(self.model, [recipe], exact=True, sources=sources)))
 
     def recipe_of(self, prefix: str) -> Recipe:
         """The recipe of a library picture, read from its newest making."""
@@ -172,12 +179,14 @@ class Studio:
         found = sources_of(self.library, *whole.values(), given=given)
         return [whole.get(r, r) for r in recipes], found
 
-    def _keeper(self, private: bool) -> Keep:
+    def _keeper(self, private: bool, record: Record | None) -> Keep:
         match = self.encoder_match
         vector = lru_cache(_REMEMBERED)(self._vector)
 
         def keep(pictures: Sequence[Picture]) -> list[Made]:
-            new = [_new(picture, match, private) for picture in pictures]
+            extras = [record(picture) if record and not private else {} for picture in pictures]
+            pairs = zip(pictures, extras, strict=True)
+            new = [_new(picture, match, private, extra) for picture, extra in pairs]
             if not private:
                 new = [
                     replace(n, text_vector=vector(p.recipe.prompt))
@@ -201,7 +210,12 @@ def _open_or_create(root: Path) -> Library:
         return Library.create(root)
 
 
-def _new(picture: Picture, encoder_match: str, private: bool) -> New:
+def _in_turn(device: str, on_notice: OnNotice | None, made: Iterator[Made]) -> Iterator[Made]:
+    with turn(device, on_notice), closing(made):  # type: ignore[type-var]
+        yield from made
+
+
+def _new(picture: Picture, encoder_match: str, private: bool, extra: Mapping[str, object]) -> New:
     recipe = picture.recipe
     making = Making(
         producer="sovgen",
@@ -222,6 +236,7 @@ def _new(picture: Picture, encoder_match: str, private: bool) -> New:
         safety=picture.safety,
         made=datetime.now().astimezone(),
         settings=_settings(recipe),
+        extra=extra,
     )
     if private:
         # A seed would let whoever guesses the prompt prove the guess.

@@ -20,6 +20,8 @@ COMMANDS = {
         "sovgen.cli.upscale:upscale",
         "Draw a picture of the library larger, and sharp again.",
     ),
+    "batch": ("sovgen.cli.batch:batch", "Draw many pictures from a plan."),
+    "queue": ("sovgen.cli.queue:queue", "See, draw and change what waits to be drawn."),
     "search": ("sovgen.cli.search:search", "Find pictures by words, by likeness, or both."),
     "list": ("sovgen.cli.search:list_pictures", "List pictures, newest first."),
     "show": ("sovgen.cli.picture:show", "Tell all that is known of one picture."),

@@ -11,33 +11,47 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import ProgressColumn
+    from rich.progress import Progress, ProgressColumn
+
+
+Tell = Callable[[int, int], None]
 
 
 @contextmanager
-def shown(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+def shown(what: str, unit: str) -> Iterator[Tell]:
     """Give a function to be told how many of how many are done; fewer than before starts anew.
 
     what: the name of the bar; unit: what its rate counts
     """
+    with several_shown((what, unit)) as [tell]:
+        yield tell
+
+
+@contextmanager
+def several_shown(*bars: tuple[str, str]) -> Iterator[list[Tell]]:
+    """The same for bars under each other, each with its name and its unit."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield [lambda done, total: None for _ in bars]
         return
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(*_columns(unit), console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-
-        def tell(done: int, total: int) -> None:
-            if done <= progress.tasks[0].completed:
-                progress.reset(task)
-            progress.update(task, completed=done, total=total)
-
-        yield tell
+    with Progress(*_columns(), console=Console(stderr=True), transient=True) as progress:
+        yield [_teller(progress, what, unit) for what, unit in bars]
 
 
-def _columns(unit: str) -> list[ProgressColumn]:
+def _teller(progress: Progress, what: str, unit: str) -> Tell:
+    task = progress.add_task(what, total=None, unit=unit)
+
+    def tell(done: int, total: int) -> None:
+        if done <= progress.tasks[task].completed:
+            progress.reset(task)
+        progress.update(task, completed=done, total=total)
+
+    return tell
+
+
+def _columns() -> list[ProgressColumn]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -52,7 +66,7 @@ def _columns(unit: str) -> list[ProgressColumn]:
         """How many a second, once it is known."""
 
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f} {unit}/s" if task.speed else "")
+            return Text(f"{task.speed:.1f} {task.fields['unit']}/s" if task.speed else "")
 
     name = TextColumn("{task.description}")
     return [name, BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()]

@@ -27,7 +27,7 @@ from sovgen.generate.schedulers import build_scheduler
 from sovgen.generate.variation import between
 from sovgen.models.safety import judge
 from sovgen.picture import Picture
-from sovgen.recipe import Recipe
+from sovgen.recipe import OWN, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -40,8 +40,7 @@ OnNotice = Callable[[str], None]
 
 
 # What the pictures of one batch have in common: all but what is each one's own.
-_OWN = ("prompt", "negative", "seed", "variation_seed")
-_SHARED = [field.name for field in fields(Recipe) if field.name not in _OWN]
+_SHARED = [field.name for field in fields(Recipe) if field.name not in OWN]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,199 @@
+"""Plans: the same file is the same jobs, however it is written; what is wrong in it is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sovgen.batch.job import Job, job_from
+from sovgen.batch.plan import Plan, changed, read_plan
+from sovgen.batch.wildcards import wildcards_beside
+from sovgen.errors import BadPlan
+
+Read = Callable[..., Plan]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    def reading(name: str, text: str | bytes, **given: object) -> Plan:
+        file = tmp_path / name
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_plan(file, given, wildcards_beside(file, tmp_path / "config" / "config.toml"))
+
+    return reading
+
+
+def told(plan: Plan, *names: str) -> list[tuple[object, ...]]:
+    return [tuple(getattr(job.recipe, name) for name in names) for job in plan.jobs()]
+
+
+PLAN = """
+prompts = ["a {red|blue} fox", "a hen"]
+seed = 5
+count = 2
+steps = 4
+[matrix]
+guidance = [1, 7.5]
+sampler = ["ddim"]
+"""
+
+
+def test_rows_times_matrix_times_choices_times_seeds(read: Read) -> None:
+    plan = read("plan.toml", PLAN)
+    assert plan.total == 12
+    assert told(plan, "guidance", "prompt", "seed", "steps")[:6] == [
+        (1.0, "a red fox", 5, 4),
+        (1.0, "a red fox", 6, 4),
+        (7.5, "a red fox", 5, 4),
+        (7.5, "a red fox", 6, 4),
+        (1.0, "a blue fox", 5, 4),
+        (1.0, "a blue fox", 6, 4),
+    ]
+
+
+def test_ids_are_the_same_every_time_and_whatever_stands_around(read: Read) -> None:
+    ids = [job.id for job in read("plan.toml", PLAN).jobs()]
+    again = [
+        job.id for job in read("other.toml", PLAN.replace('"a hen"', '"a cow", "a hen"')).jobs()
+    ]
+    assert len(set(ids)) == 12
+    assert set(ids) < set(again)
+    # Written down, so that an upgrade cannot draw everything once more.
+    assert ids[0] == "0fff98bf470ee7a4"
+    job = next(read("plan.toml", PLAN).jobs())
+    assert job_from(job.text) == job and isinstance(job, Job)
+
+
+def test_the_same_recipe_is_one_job(read: Read) -> None:
+    plan = read("prompts.txt", "a fox\na hen\na fox\n\n# a comment\n")
+    assert plan.total == 3
+    assert told(plan, "prompt") == [("a fox",), ("a hen",)]
+
+
+def test_a_sample_is_the_same_every_time_and_holds_nothing_twice(read: Read) -> None:
+    text = 'prompts = ["{a|b|c|d} {a|b|c|d} {a|b|c|d}"]\nsample = 10\nseed = 3'
+    first, second = (told(read("plan.toml", text), "prompt") for _ in range(2))
+    assert first == second and len(set(first)) == 10
+    assert first != told(read("plan.toml", text.replace("seed = 3", "seed = 4")), "prompt")
+    assert len(told(read("plan.toml", text.replace("= 10", "= 1000")), "prompt")) == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.csv", "prompt,steps,transparent,loras,size\n\"a fox, red\",4,yes,a:0.5;b,64x72\n"),
+        (
+            "p.csv",
+            "\ufeffPrompt, STEPS ,transparent,loras,width,height\r\n"
+            '"a fox, red",4,1,a:0.5 ; b,64,72\r\n',
+        ),
+        (
+            "p.jsonl",
+            '{"prompt": "a fox, red", "steps": 4, "transparent": true, '
+            '"loras": ["a:0.5", "b"], "size": "64x72"}\n',
+        ),
+        (
+            "p.toml",
+            'prompt = "a fox, red"\nsteps = 4\ntransparent = true\n'
+            'loras = ["a:0.5", "b"]\nwidth = 64\nheight = 72',
+        ),
+    ],
+)  # fmt: skip
+def test_every_kind_of_file_gives_every_type_of_field(read: Read, name: str, text: str) -> None:
+    [values] = told(read(name, text), "prompt", "steps", "transparent", "loras", "width", "height")
+    assert values == ("a fox, red", 4, True, ("a:0.5", "b"), 64, 72)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_a_prompt(read: Read, encoding: str) -> None:
+    assert told(read("p.txt", "ein Füchslein 🦊\n".encode(encoding)), "prompt") == [
+        ("ein Füchslein 🦊",)
+    ]
+
+
+def test_a_plan_names_its_prompts_file_and_its_model_from_its_own_folder(
+    read: Read, tmp_path: Path
+) -> None:
+    (tmp_path / "p.jsonl").write_text('"a fox"\n{"prompt": "a hen", "steps": 9}\n')
+    plan = read("plan.toml", 'from = "p.jsonl"\nsteps = 3\nmodel = "models/tiny"')
+    model = str(tmp_path / "models" / "tiny")
+    assert told(plan, "prompt", "steps", "model") == [("a fox", 3, model), ("a hen", 9, model)]
+
+
+def test_wildcards_beside_the_plan_come_before_those_of_the_config(
+    read: Read, tmp_path: Path
+) -> None:
+    for folder, text in (("wildcards", "fox\nhen\n"), ("config/wildcards", "cow\n")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "animal.txt").write_text(text)
+    (tmp_path / "config/wildcards/colour.txt").write_text("# the first\nred\n\nred\n")
+    plan = read("p.txt", "a __colour__ __animal__")
+    assert told(plan, "prompt") == [("a red fox",), ("a red hen",)]
+
+
+def test_what_is_given_holds_unless_the_file_says_otherwise(read: Read) -> None:
+    assert told(read("p.txt", "a fox", device="cpu"), "device") == [("cpu",)]
+    assert told(read("p.toml", 'prompt="a"\ndevice="mps"', device="cpu"), "device") == [("mps",)]
+    plan = changed(read("plan.toml", PLAN), {"guidance": 2.0, "steps": 9}, count=1)
+    assert set(told(plan, "guidance", "steps")) == {(2.0, 9)} and plan.total == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message", "hint"),
+    [
+        ("p.toml", "prompts = [", "p.toml is not TOML", "A plan is TOML"),
+        ("p.toml", 'prompts = ["a"]\nstep = 3', "no field 'step'", "'steps'"),
+        ("p.toml", 'prompts = ["a"]\n[matrix]\nguidence = [3]', "there is no field", "'guidance'"),
+        ("p.toml", 'prompts = ["a"]\nsteps = 3\n[matrix]\nsteps = [3]', "steps twice", "matrix"),
+        ("p.toml", 'prompts = ["a"]\n[matrix]\nsteps = 3', "steps is no list", "steps = [1, 2]"),
+        ("p.toml", 'prompts = ["a"]\nprompt = "b"', "prompt and prompts", "one"),
+        ("p.toml", "steps = 3", "by nothing", "prompts"),
+        ("p.toml", 'prompts = "a"', "no list", "prompts = ["),
+        ("p.toml", "prompts = []", "holds no prompt", "one prompt a line"),
+        ("p.toml", 'prompts = ["a"]\ncount = 0', "count is 0", "from 1"),
+        ("p.toml", 'prompts = ["a", "b"]\n[matrix]\nsteps = [3, 0]', "prompt 1: The steps 0", "1"),
+        ("p.toml", 'prompts = ["a", 3]', "prompt 2: The prompt must be text", ""),
+        ("p.toml", 'prompts = ["a"]\nsize = "big"', "'big' is not a size", "512x512"),
+        ("p.toml", 'from = "none.csv"', "none.csv cannot be read", ""),
+        ("p.txt", "\n# nothing\n", "holds no prompt", ""),
+        ("p.txt", "", "holds no prompt", ""),
+        ("p.txt", "a fox\na {hen", "p.txt, line 2: A brace is opened", "\\{"),
+        ("p.txt", b"a fox\na h\xe4hnchen", "line 2, is not UTF-8", "UTF-8"),
+        ("p.txt", "a __colur__ fox", "no wildcard __colur__", "__colour__"),
+        ("p.csv", "text,steps\na,3\n", "names no column `prompt`", "first line"),
+        ("p.csv", "prompt,stepps\na,3\n", "line 1: there is no field 'stepps'", "'steps'"),
+        ("p.csv", "prompt,steps\na,3\nb,many\n", "line 3: steps is 'many', not int", "number"),
+        ("p.csv", "prompt,steps\na,3,4\n", "3 cells under 2 names", '"one, two"'),
+        ("p.csv", 'prompt\n"a\n', "p.csv, line", ""),
+        ("p.jsonl", '{"prompt": "a"}\n{"prompt"}\n', "line 2, is not JSON", ""),
+        ("p.jsonl", "[1]\n", "line 1, is no object", ""),
+        ("p.png", b"\x89PNG\r\n\x1a\n", "p.png", ""),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_one_line(
+    read: Read, tmp_path: Path, name: str, text: str, message: str, hint: str
+) -> None:
+    (tmp_path / "wildcards").mkdir()
+    (tmp_path / "wildcards" / "colour.txt").write_text("red\n")
+    with pytest.raises(BadPlan) as caught:
+        list(read(name, text).jobs())
+    assert message in caught.value.message, caught.value.message
+    assert hint in caught.value.hint, caught.value.hint
+
+
+def test_a_plan_beyond_counting_is_counted(read: Read) -> None:
+    digits = "{" + "|".join("0123456789") + "}"
+    plan = read("p.toml", f'prompts = ["{digits * 12}"]\nsample = 3\n[matrix]\nsteps = [1, 2]')
+    assert plan.total == 3 and len(list(plan.jobs())) == 3
+    assert read("p.txt", digits * 12).total == 10**12
+
+
+def test_any_field_of_a_recipe_can_be_in_the_matrix(read: Read) -> None:
+    values = {"loras": [["a"], ["a", "b:0.5"]], "transparent": [True, False], "schedule": ["beta"]}
+    lines = "\n".join(f"{name} = {json.dumps(choices)}" for name, choices in values.items())
+    plan = read("p.toml", f'prompts = ["a"]\n[matrix]\n{lines}')
+    assert ("beta", False, ("a", "b:0.5")) in told(plan, "schedule", "transparent", "loras")
+    assert plan.total == 4

@@ -1,0 +1,155 @@
+"""The queue: what is asked of it holds, in order, and in a file that others may use too."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from sovgen.batch.job import Job, job_of
+from sovgen.batch.queue import Queue, Queued
+from sovgen.errors import NoSuchJob, QueueDamaged
+from sovgen.recipe import Recipe
+
+
+def jobs(*prompts: str, steps: int = 1) -> list[Job]:
+    return [job_of(Recipe(prompt, steps=steps)) for prompt in prompts]
+
+
+def prompts(found: list[Queued]) -> list[str]:
+    return [job.recipe.split('"prompt":"')[1].split('"')[0] for job in found]
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Queue:
+    return Queue(tmp_path)
+
+
+def test_jobs_come_in_the_order_of_adding_and_each_once(queue: Queue) -> None:
+    assert queue.add(jobs("a", "b"), "first") == 2
+    assert queue.add(jobs("b", "c", "a"), "second") == 1
+    assert prompts(list(queue.list())) == ["a", "b", "c"]
+    assert [job.plan for job in queue.list()] == ["first", "first", "second"]
+
+
+def test_a_share_is_of_one_shape_and_begins_with_the_first(queue: Queue) -> None:
+    one, two = jobs("a", "b", "c"), jobs("d", "e", steps=2)
+    queue.add([one[0], two[0], one[1], two[1], one[2]], "p")
+    assert [job.recipe.prompt for job in queue.claim(2)] == ["a", "b"]
+    assert [job.recipe.prompt for job in queue.claim(9)] == ["d", "e"]
+    assert [job.recipe.prompt for job in queue.claim(9)] == ["c"]
+    assert queue.claim(9) == []
+
+
+def test_nobody_waits_forever_behind_another_shape(queue: Queue) -> None:
+    [lonely] = jobs("lonely", steps=9)
+    queue.add([*jobs("a"), lonely, *jobs(*"bcdefgh")], "p")
+    shares = [[job.recipe.prompt for job in queue.claim(3)] for _ in range(2)]
+    queue.add(jobs("x", "y"), "p")
+    assert shares == [["a", "b", "c"], ["lonely"]]
+
+
+def test_higher_priorities_come_first(queue: Queue) -> None:
+    queue.add(jobs("a", "b"), "p")
+    queue.add(jobs("c"), "p", priority=5)
+    assert [job.recipe.prompt for job in queue.claim(3)] == ["c"]
+    [a, b] = [job.id for job in queue.list("waiting")]
+    queue.reorder([b], last=False, priority=None)
+    assert [job.id for job in queue.list("waiting")] == [b, a]
+    queue.reorder([b], last=True, priority=None)
+    assert [job.id for job in queue.list("waiting")] == [a, b]
+    queue.reorder([b], last=True, priority=1)
+    assert [job.id for job in queue.list("waiting")] == [b, a]
+
+
+def test_a_failed_job_keeps_its_reason_on_one_line_until_it_is_tried_again(queue: Queue) -> None:
+    queue.add(jobs("a", "b"), "p")
+    [a, b] = queue.claim(2)
+    queue.fail(a.id, "what\nhappened")
+    queue.finish([(b.id, "picture")])
+    [failed] = queue.list("failed")
+    assert (failed.reason, failed.attempts) == ("what happened", 1)
+    assert queue.counts() == {"waiting": 0, "drawing": 0, "done": 1, "failed": 1, "cancelled": 0}
+    assert queue.retry(None) == 1
+    assert next(queue.list("waiting")).reason is None
+    queue.fail(a.id, "again")
+    assert queue.add(jobs("a", "b"), "p") == 1, "a plan that is run again tries again"
+    assert next(queue.list("done")).picture == "picture"
+
+
+def test_cancelled_jobs_stay_so_until_they_are_asked_for(queue: Queue) -> None:
+    queue.add(jobs("a", "b", "c"), "p")
+    [a, *_] = queue.claim(1)
+    assert queue.cancel(None) == 2, "what is being drawn is named to be cancelled"
+    assert queue.cancel([a.id]) == 1
+    assert queue.add(jobs("a", "b"), "p") == 0
+    assert queue.claim(9) == []
+    assert queue.retry([a.id]) == 1 and queue.claim(9) == [a]
+
+
+def test_ids_are_known_by_their_beginnings(queue: Queue) -> None:
+    queue.add(jobs("a", "b"), "p")
+    [a, b] = [job.id for job in queue.list()]
+    assert queue.whole_ids([a[:4], b]) == [a, b]
+    for wrong in (a[:3], "none", "%___", ""):
+        with pytest.raises(NoSuchJob):
+            queue.whole_ids([wrong])
+
+
+def test_a_change_by_another_is_seen(queue: Queue, tmp_path: Path) -> None:
+    queue.add(jobs("a", "b", "c"), "p")
+    share, before = queue.claim(2), queue.version()
+    queue.release()
+    share = queue.claim(2)
+    assert queue.version() == before and not queue.is_overtaken(share)
+    other = Queue(tmp_path)
+    for change, back in (
+        (lambda: setattr(other, "paused", True), lambda: setattr(other, "paused", False)),
+        (lambda: other.cancel([share[1].id]), lambda: other.finish([(share[1].id, "x")])),
+        (lambda: other.add(jobs("z"), "p", priority=1), lambda: other.cancel(None)),
+    ):
+        version = queue.version()
+        change()
+        assert queue.version() != version and queue.is_overtaken(share)
+        back()
+        assert not queue.is_overtaken(share)
+
+
+def test_several_at_once_claim_every_job_once(tmp_path: Path) -> None:
+    Queue(tmp_path).add(jobs(*(f"p{n}" for n in range(60))), "p")
+    claimed: list[str] = []
+
+    def work() -> None:
+        mine = Queue(tmp_path)
+        while share := mine.claim(3):
+            claimed.extend(job.id for job in share)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == len(set(claimed)) == 60
+
+
+def test_the_file_is_the_owners_alone_and_knows_its_version(queue: Queue, tmp_path: Path) -> None:
+    queue.add(jobs("a"), "p")
+    for file in tmp_path.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    with sqlite3.connect(queue.path) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(QueueDamaged, match="newer"):
+        Queue(tmp_path)
+
+
+def test_a_damaged_file_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "queue.sqlite").write_bytes(os.urandom(5000))
+    with pytest.raises(QueueDamaged) as caught:
+        Queue(tmp_path)
+    assert "damaged" in caught.value.message and "Move it away" in caught.value.hint
+    with pytest.raises(QueueDamaged, match="cannot be used"):
+        Queue(tmp_path / "nowhere")
