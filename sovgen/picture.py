@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMAT_VERSION = 1
-_PRIVATE = frozenset(("prompt", "negative", "seed", "variation_seed"))
+# The prompt, its words of one's own, and the seeds, by which a guessed prompt could be proved.
+PRIVATE = frozenset(("prompt", "negative", "seed", "variation_seed", "embeddings"))
 _MADE_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -42,6 +44,7 @@ class Picture:
     recipe: nothing in it is left open; its model is a name, never a path
     model_hash: see `sovgen.models.identity`
     notices: what the maker should know, such as words that were dropped
+    additions: the hash of each addition by its name, under the field of the recipe that names it
     safety: `safe`, `flagged`, or None when nobody looked
     duration: seconds of drawing, its share of the batch's
     """
@@ -50,6 +53,7 @@ class Picture:
     recipe: Recipe
     model_hash: str
     notices: tuple[str, ...] = ()
+    additions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     safety: str | None = None
     duration: float = 0.0
 
@@ -109,15 +113,23 @@ def _account(picture: Picture, private: bool) -> str:
     """The chunk `sovgen`: sorted compact JSON."""
     recipe = picture.recipe.to_dict()
     if private:
-        recipe = {k: v for k, v in recipe.items() if k not in _PRIVATE}
+        recipe = {k: v for k, v in recipe.items() if k not in PRIVATE}
     account: dict[str, object] = {
         "version": FORMAT_VERSION,
         "recipe": recipe,
         "model_hash": picture.model_hash,
     }
+    if additions := told_additions(picture, private):
+        account["additions"] = additions
     if picture.safety:
         account["safety"] = picture.safety
     return json.dumps(account, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def told_additions(picture: Picture, private: bool) -> dict[str, Mapping[str, str]]:
+    """The picture's additions; of a private one without those that prompts name."""
+    hidden = PRIVATE if private else frozenset[str]()
+    return {field: sums for field, sums in picture.additions.items() if field not in hidden}
 
 
 def _a1111_sampler(name: str, schedule: str | None) -> dict[str, str | None]:

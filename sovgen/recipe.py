@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from sovgen.errors import BadRecipe
 from sovgen.samplers import sampler_name
+from sovgen.weighted import split_weight
 
 MAX_SEED = 2**63 - 1
 MAX_STEPS = 1000
@@ -55,7 +56,7 @@ class Recipe:
     transparent: the ground is taken away
 
     Additions to the model; a weight follows a name after a colon, "clipart:0.8":
-    loras, embeddings, vae
+    loras, embeddings, vae: a LoRA's weight is -10 .. 10, that of a reference 0 .. 2
     control: a ControlNet; control_image: the picture it follows; control_weight: 0 .. 2
     adapter: an IP-Adapter; reference: the pictures it looks at
 
@@ -190,6 +191,12 @@ def _check_names(name: str, value: object) -> None:
         _check_name(name, one)
 
 
+def _check_weighted(name: str, value: object, low: float, high: float) -> None:
+    _check_names(name, value)
+    for one in value:  # type: ignore[attr-defined]
+        _check_number(f"weight of {one}", split_weight(one)[1], low, high)
+
+
 def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise BadRecipe(f"{name} is true or false, not {value!r}.")
@@ -222,7 +229,9 @@ _CHECKS: Mapping[str, Callable[[str, object], None]] = {
     **dict.fromkeys(("width", "height"), _whole(8, MAX_SIDE)),
     **dict.fromkeys(("model", "sampler", "device", "dtype"), _check_name),
     **dict.fromkeys(("init", "mask", "upscaler", "vae", "control", "control_image"), _check_name),
-    **dict.fromkeys(("loras", "embeddings", "reference"), _check_names),
+    "loras": lambda name, value: _check_weighted(name, value, -10, 10),
+    "embeddings": _check_names,
+    "reference": lambda name, value: _check_weighted(name, value, 0, 2),
     **dict.fromkeys(("strength", "variation", "guidance_rescale"), _number(0, 1)),
     **dict.fromkeys(("guidance_from", "guidance_until"), _number(0, 1)),
     "guidance": _number(0, MAX_GUIDANCE),

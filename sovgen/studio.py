@@ -22,7 +22,7 @@ from index.placing import LONGEST_SLUG, slug
 from index.prompt import plain_words
 from sovgen.errors import BadRecipe
 from sovgen.keeping import keep_behind
-from sovgen.picture import Picture, encode_png
+from sovgen.picture import PRIVATE, Picture, encode_png, told_additions
 from sovgen.recipe import Recipe
 from sovgen.sources import pictures_named, sources_of, with_whole_ids
 from sovgen.turn import turn
@@ -61,6 +61,7 @@ class Studio:
     model: a name, a diffusers folder or a single safetensors file; None is the bundled model
     device, dtype: None lets the machine decide
     safety: load the model's own safety checker and record its verdict
+    folders: where models and additions with names lie besides the usual place
     """
 
     def __init__(
@@ -71,10 +72,12 @@ class Studio:
         device: str | None = None,
         dtype: str | None = None,
         safety: bool = False,
+        folders: Sequence[Path] = (),
     ) -> None:
         self._library = library
         self._source = model
         self._device, self._dtype, self._safety = device, dtype, safety
+        self._folders = folders
 
     @cached_property
     def library(self) -> Library:
@@ -88,7 +91,8 @@ class Studio:
         """The loaded model; loading happens at first use and raises ModelMissing and its kin."""
         from sovgen.models.load import load_model
 
-        return load_model(self._source, self._device, self._dtype, safety=self._safety)
+        options = {"safety": self._safety, "folders": self._folders}
+        return load_model(self._source, self._device, self._dtype, **options)  # type: ignore[arg-type]
 
     @cached_property
     def encoder_match(self) -> str:
@@ -96,9 +100,11 @@ class Studio:
 
         `shared` when one is the very same tower; it then stands in memory once.
         """
+        from sovgen.models.additions.equipping import strip
         from sovgen.models.towers import text_towers
 
         encoder = self.library.encoder
+        strip(self.model)
         verdicts = [encoder.adopt_text_tower(tower) for tower in text_towers(self.model.pipe)]
         ranked = ("shared", "equal", "different", "no CLIP")
         return min(verdicts, key=ranked.index, default="no CLIP")
@@ -144,6 +150,18 @@ class Studio:
         [recipe], sources = self._sourced([self.recipe_of(prefix)], {})
         with turn(self.model.device):
             return next(iter(generate(self.model, [recipe], exact=True, sources=sources)))
+
+    def changed_additions(self, prefix: str) -> list[str]:
+        """The names of a picture's additions whose files are no longer those that drew it.
+
+        Raises ModelMissing for one that is gone.
+        """
+        from sovgen.models.additions.wanted import changed, find_additions
+
+        recorded = self.library.makings(prefix)[0].extra.get("additions")
+        if not isinstance(recorded, dict):
+            return []
+        return changed(recorded, find_additions(self.recipe_of(prefix), self._folders))
 
     def recipe_of(self, prefix: str) -> Recipe:
         """The recipe of a library picture, read from its newest making."""
@@ -217,6 +235,8 @@ def _in_turn(device: str, on_notice: OnNotice | None, made: Iterator[Made]) -> I
 
 def _new(picture: Picture, encoder_match: str, private: bool, extra: Mapping[str, object]) -> New:
     recipe = picture.recipe
+    if sums := told_additions(picture, private):
+        extra = {**extra, "additions": sums}
     making = Making(
         producer="sovgen",
         prompt=recipe.prompt,
@@ -239,9 +259,8 @@ def _new(picture: Picture, encoder_match: str, private: bool, extra: Mapping[str
         extra=extra,
     )
     if private:
-        # A seed would let whoever guesses the prompt prove the guess.
         making = replace(making, prompt=None, negative=None, seed=None)
-        making = replace(making, settings=_without_seeds(making.settings))
+        making = replace(making, settings=_private(making.settings))
     return New(
         data=encode_png(picture, private=private),
         stem=_stem(picture, private),
@@ -255,8 +274,8 @@ def _settings(recipe: Recipe) -> dict[str, object]:
     return {name: value for name, value in values.items() if value not in (None, ())}
 
 
-def _without_seeds(settings: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in settings.items() if name != "variation_seed"}
+def _private(settings: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if name not in PRIVATE}
 
 
 def _stem(picture: Picture, private: bool) -> str:

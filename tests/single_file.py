@@ -22,7 +22,7 @@ Tensors = dict[str, torch.Tensor]
 def save_single(pipe: Pipe, path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write a pipeline as one safetensors file, with what its metadata is to say."""
     tensors = _under("model.diffusion_model.", _original_unet(pipe.unet))
-    tensors |= _under("first_stage_model.", _original_vae(pipe.vae))
+    tensors |= _under("first_stage_model.", original_vae(pipe.vae))
     if isinstance(pipe, StableDiffusionXLPipeline):
         first, second = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
         tensors |= _under(first, _original_clip(pipe.text_encoder))
@@ -65,6 +65,12 @@ _UNET_ENDS = {
 
 
 def _original_unet(unet: UNet2DConditionModel) -> Tensors:
+    names = original_names(unet)
+    return {names[name]: tensor for name, tensor in unet.state_dict().items()}
+
+
+def original_names(unet: UNet2DConditionModel) -> dict[str, str]:
+    """What the original code calls each tensor of a denoiser."""
     blocks = _unet_blocks(unet)
 
     def original(name: str) -> str:
@@ -74,7 +80,7 @@ def _original_unet(unet: UNet2DConditionModel) -> Tensors:
                 return old + (_renamed(rest, _RESNET) if ".resnets." in new else rest)
         return _renamed(name, _UNET_ENDS)
 
-    return {original(name): tensor for name, tensor in unet.state_dict().items()}
+    return {name: original(name) for name in unet.state_dict()}
 
 
 def _unet_blocks(unet: UNet2DConditionModel) -> dict[str, str]:
@@ -119,7 +125,8 @@ _VAE = {
 }
 
 
-def _original_vae(vae: AutoencoderKL) -> Tensors:
+def original_vae(vae: AutoencoderKL) -> Tensors:
+    """The autoencoder's tensors as the original code names them."""
     top = len(vae.config.block_out_channels) - 1
 
     def original(name: str) -> str:

@@ -64,7 +64,7 @@ def sd1() -> StableDiffusionPipeline:
     torch.manual_seed(_SEED)
     return StableDiffusionPipeline(
         unet=_unet(cross_attention_dim=64, attention_head_dim=8),
-        vae=_vae(scaling_factor=0.18215),
+        vae=vae(scaling_factor=0.18215),
         text_encoder=CLIPTextModel(_text_config(64, 2, "quick_gelu")),
         tokenizer=_tokenizer("<|endoftext|>"),
         scheduler=PNDMScheduler(
@@ -86,7 +86,7 @@ def sd2() -> StableDiffusionPipeline:
             block_out_channels=(64, 128),
             use_linear_projection=True,
         ),
-        vae=_vae(scaling_factor=0.18215),
+        vae=vae(scaling_factor=0.18215),
         text_encoder=CLIPTextModel(_text_config(64, OPEN_CLIP_LAYERS - 1, "gelu")),
         tokenizer=_tokenizer("!"),
         scheduler=DDIMScheduler(
@@ -118,7 +118,7 @@ def sdxl() -> StableDiffusionXLPipeline:
             addition_time_embed_dim=256,
             projection_class_embeddings_input_dim=6 * 256 + 128,
         ),
-        vae=_vae(scaling_factor=0.13025, force_upcast=True),
+        vae=vae(scaling_factor=0.13025, force_upcast=True),
         text_encoder=CLIPTextModel(_text_config(64, 2, "quick_gelu")),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(128, 2, "gelu")),
         tokenizer=_tokenizer("<|endoftext|>"),
@@ -145,7 +145,7 @@ def sd3() -> StableDiffusion3Pipeline:
             out_channels=16,
             pos_embed_max_size=16,
         ).eval(),
-        vae=_vae(16, scaling_factor=1.5305, shift_factor=0.0609, **_NO_QUANT),
+        vae=vae(16, scaling_factor=1.5305, shift_factor=0.0609, **_NO_QUANT),
         text_encoder=CLIPTextModelWithProjection(_text_config(64, 2, "quick_gelu")),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(128, 2, "gelu")),
         text_encoder_3=_t5(192),
@@ -181,7 +181,7 @@ def _flux(scheduler: FlowMatchEulerDiscreteScheduler, *, guidance_embeds: bool) 
             axes_dims_rope=(8, 12, 12),
             guidance_embeds=guidance_embeds,
         ).eval(),
-        vae=_vae(16, scaling_factor=0.3611, shift_factor=0.1159, **_NO_QUANT),
+        vae=vae(16, scaling_factor=0.3611, shift_factor=0.1159, **_NO_QUANT),
         text_encoder=CLIPTextModel(_text_config(64, 2, "quick_gelu")),
         text_encoder_2=_t5(32),
         tokenizer=_tokenizer("<|endoftext|>"),
@@ -203,7 +203,7 @@ def pixart() -> PixArtSigmaPipeline:
             caption_channels=32,
             use_additional_conditions=False,
         ).eval(),
-        vae=_vae(4, scaling_factor=0.13025),
+        vae=vae(4, scaling_factor=0.13025),
         text_encoder=_t5(32),
         tokenizer=_t5_tokenizer(),
         scheduler=DPMSolverMultistepScheduler(beta_schedule="linear"),
@@ -290,7 +290,8 @@ def _unet(**config: Any) -> UNet2DConditionModel:  # noqa: ANN401
     return UNet2DConditionModel(**defaults | config).eval()
 
 
-def _vae(channels: int = 4, **config: Any) -> AutoencoderKL:  # noqa: ANN401
+def vae(channels: int = 4, **config: Any) -> AutoencoderKL:  # noqa: ANN401
+    """The autoencoder of every family."""
     return AutoencoderKL(
         block_out_channels=(32, 32, 32, 64),
         down_block_types=["DownEncoderBlock2D"] * 4,

@@ -16,6 +16,7 @@ from sovgen.cli.options import as_json
 from sovgen.cli.recipe import drawn_by
 from sovgen.cli.session import Session
 from sovgen.cli.start import Start, begun
+from sovgen.cli.steered import Steered, steered_by_pictures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=int, metavar="S", help="The first seed, then S+1, ...; else random.")
 @begun
+@steered_by_pictures
 @drawn_by
 @click.option("--safety", is_flag=True, help="Run the model's own safety checker and record it.")
 @click.option("--private", is_flag=True, help="Leave no prompt in file, name or catalogue.")
@@ -48,6 +50,7 @@ def generate(
     seed: int | None,
     template: Recipe,
     start: Start,
+    steered: Steered,
     safety: bool,
     private: bool,
     no_index: bool,
@@ -60,11 +63,12 @@ def generate(
     Each PROMPT is drawn --count times. Every picture is found by `sovgen search` from the moment
     it is printed. Ctrl-C drops the picture in hand; those before it stay.
     """
-    recipes = _each(prompts, count, seed, start.checked(template))
+    recipes = _each(prompts, count, seed, steered.checked(start.checked(template)))
     if grid:
         _refuse_standing(grid)
-    studio = _studio(session, template, safety, no_index)
+    studio = _studio(session, recipes[0], safety, no_index)
     recipes, sources = start.found(session, recipes, keep=not no_index)
+    recipes, seen = steered.found(session, recipes, keep=not no_index)
     shown: list[Image] = []
     try:
         draw(
@@ -75,7 +79,7 @@ def generate(
             private=private,
             index=not no_index,
             exact=exact,
-            sources=sources,
+            sources={**sources, **seen},
             on_made=lambda made: shown.append(made.picture.image) if grid else None,
         )
     finally:
@@ -97,15 +101,18 @@ def _refuse_standing(path: Path) -> None:
 
 
 def _studio(session: Session, template: Recipe, safety: bool, no_index: bool) -> Studio:
+    from sovgen.models.additions.wanted import find_additions
     from sovgen.models.description import read_layout
     from sovgen.models.store import find_model
     from sovgen.studio import Studio
 
     # A model that cannot be drawn with is refused before a library is made for its pictures.
     read_layout(find_model(template.model))
+    find_additions(template)
     library = session.settings.library if no_index else session.open_or_create()
-    where = {"device": template.device, "dtype": template.dtype}
-    return Studio(library, template.model, **where, safety=safety)
+    return Studio(
+        library, template.model, device=template.device, dtype=template.dtype, safety=safety
+    )
 
 
 def _each(prompts: Sequence[str], count: int, seed: int | None, template: Recipe) -> list[Recipe]:

@@ -16,7 +16,10 @@ class Models(LazyGroup):
     """The commands of `sovgen models`."""
 
     commands_at = {
-        "list": ("sovgen.cli.models:list_models", "List the models that have a name."),
+        "list": (
+            "sovgen.cli.models:list_models",
+            "List the models and additions that have a name.",
+        ),
         "info": ("sovgen.cli.models:info", "Describe a model without loading it."),
         "verify": ("sovgen.cli.models:verify", "Read a model's files again and check their sums."),
         "export-clip": (
@@ -37,18 +40,19 @@ def models() -> None:
 @click.command("list", epilog="Example: sovgen models list")
 @as_json
 def list_models(form: str | None) -> None:
-    """List the models that have a name.
+    """List the models and additions that have a name.
 
-    The bundled one, and those in the folder models/ of the platform's data folder for sovgen.
+    The bundled one, and those in the folder models/ of the platform's data folder for sovgen. The
+    second column is what each is: model, lora, embedding, vae, controlnet or adapter.
     """
-    from sovgen.models import store
+    from sovgen.models.additions.shelf import list_shelf
 
-    found = store.list_models()
+    found = list_shelf()
     if form == "json":
         print_json([fields(one) for one in found])
         return
     for one in found:
-        click.echo(f"{printable(one.name)}\t{printable(one.path)}")
+        click.echo(f"{printable(one.name)}\t{one.kind}\t{printable(one.path)}")
 
 
 @click.command(epilog="Example: sovgen models info sovgen-mini --json")

@@ -49,6 +49,21 @@ OPTIONS = (
         help="Take an even ground away, as cut out.",
     ),
     click.option("--model", metavar="NAME|DIR|FILE", help="A name, a diffusers folder or a file."),
+    click.option(
+        "--lora",
+        "loras",
+        multiple=True,
+        metavar="NAME|FILE[:W]",
+        help="A LoRA and its weight, else 1; may be given several times.",
+    ),
+    click.option(
+        "--embedding",
+        "embeddings",
+        multiple=True,
+        metavar="NAME|FILE",
+        help="A textual inversion, which prompts use by its name.",
+    ),
+    click.option("--vae", metavar="NAME|DIR|FILE", help="Decode with this in place of its own."),
     click.option("--device", metavar="D", help="cpu, cuda, mps or xpu; chosen when not given."),
     click.option(
         "--dtype", metavar="T", help="float32, bfloat16 or float16; chosen when not given."
@@ -59,6 +74,7 @@ FIELDS = (
     *("schedule", "clip_skip", "guidance_rescale", "guidance_from", "guidance_until"),
     "cache_interval",
     "transparent",
+    *("loras", "embeddings", "vae"),
 )
 # What the config file may give when the command line does not.
 CONFIGURED = ("model", "device", "dtype")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sovgen.cli.failure import Failure
+from sovgen.cli.run import FOLDER
 from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
@@ -19,8 +21,11 @@ SLIGHT, SHARE = 1, 0.001
 @click.command(epilog="Example: sovgen remake mfrg2zdf")
 @click.argument("prefix", metavar="ID")
 @click.option("--model", metavar="NAME|DIR|FILE", help="Where its model is, if it has no name.")
+@click.option(
+    "--additions", type=FOLDER, metavar="DIR", help="Where its LoRAs and the like are, likewise."
+)
 @click.pass_obj
-def remake(session: Session, prefix: str, model: str | None) -> None:
+def remake(session: Session, prefix: str, model: str | None, additions: Path | None) -> None:
     """Draw a picture again and compare.
 
     The picture is drawn from its own recipe, by weights whose checksums are read again. Nothing
@@ -35,7 +40,10 @@ def remake(session: Session, prefix: str, model: str | None) -> None:
     source = model or entry.model
     if verify_model(source) != entry.model_hash:
         notice(f"The weights of {source} are not those that drew it.")
-    studio = Studio(library, source, device=entry.device, dtype=entry.dtype)
+    folders = [additions] if additions else []
+    studio = Studio(library, source, device=entry.device, dtype=entry.dtype, folders=folders)
+    for name in studio.changed_additions(entry.id):
+        notice(f"The file of {name} is not the one that drew it.")
     again = studio.remake(entry.id)
     if pixel_id(again.image) == entry.id:
         click.echo("The same picture, to the last pixel.")

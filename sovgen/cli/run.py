@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
-EXTRA = ("accelerate", "peft", "resvg_py")
+EXTRA = ("accelerate", "resvg_py")
 EVERY = 10  # steps between two lines of progress
 
 

@@ -66,7 +66,7 @@ class Start:
         """
         sources: dict[str, Image.Image] = {}
         ids: dict[str, Any] = {
-            name: _found(session, word, sources, keep, is_mask=name == "mask")
+            name: find_or_keep(session, word, sources, keep, is_mask=name == "mask")
             for name in ("init", "mask")
             if (word := getattr(self, name))
         }
@@ -86,9 +86,18 @@ def begun(command: Callable[..., None]) -> Callable[..., None]:
     return collecting
 
 
-def _found(
-    session: Session, word: str, sources: dict[str, Image.Image], keep: bool, *, is_mask: bool
+def find_or_keep(
+    session: Session,
+    word: str,
+    sources: dict[str, Image.Image],
+    keep: bool,
+    *,
+    is_mask: bool = False,
 ) -> str:
+    """The id of the picture that an id or a file names.
+
+    keep: add a file to the library; otherwise its picture goes into `sources`
+    """
     from sovgen.sources import find_source, keep_source, read_source
 
     path = Path(word)

@@ -13,16 +13,13 @@ from sovgen.errors import BadRecipe
 from sovgen.generate.steerable import refuse_unsteerable
 from sovgen.recipe import MAX_SIDE, Recipe
 from sovgen.samplers import sampler_name
+from sovgen.weighted import split_weight, with_weight
 
 if TYPE_CHECKING:
     from sovgen.models.model import Model
 
 # Settings that a recipe may carry and that drawing does not obey.
-UNHEEDED = (
-    "upscaler",
-    *("loras", "embeddings", "vae", "control", "control_image", "control_weight"),
-    *("adapter", "reference"),
-)
+UNHEEDED = ("upscaler",)
 
 
 def fill(model: Model, recipe: Recipe) -> Recipe:
@@ -44,10 +41,18 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
         width=recipe.width or width,
         height=recipe.height or height,
         sampler=sampler_name(recipe.sampler or model.defaults.sampler),
+        control_weight=_weight_of_control(recipe),
+        reference=tuple(with_weight(*split_weight(text)) for text in recipe.reference),
     )
     _refuse_off_grid(model, filled)
     refuse_unsteerable(model, filled)
     return filled
+
+
+def _weight_of_control(recipe: Recipe) -> float | None:
+    if recipe.control and recipe.control_weight is None:
+        return 1.0
+    return recipe.control_weight
 
 
 def _refuse_unheeded(recipe: Recipe) -> None:

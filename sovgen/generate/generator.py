@@ -19,12 +19,14 @@ from sovgen.generate.cutout import cut_out
 from sovgen.generate.decoding import decode
 from sovgen.generate.encoding import encode_canvas
 from sovgen.generate.enlarging import enlarge
+from sovgen.generate.equipment import Equipment, additions_of, equip_for
 from sovgen.generate.filling import differences, fill
 from sovgen.generate.fitting import fit
 from sovgen.generate.memory import batch_size, draw_within_memory
 from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
 from sovgen.generate.schedulers import build_scheduler
 from sovgen.generate.variation import between
+from sovgen.models.additions.wanted import Additions
 from sovgen.models.safety import judge
 from sovgen.picture import Picture
 from sovgen.recipe import OWN, Recipe
@@ -51,13 +53,14 @@ class _Job:
     """
 
     recipe: Recipe
+    additions: Additions
     notices: tuple[str, ...]
     lengths: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[object, ...]:
         """Jobs of one shape can be drawn together."""
-        return (*(getattr(self.recipe, name) for name in _SHARED), self.lengths)
+        return (self.additions, *(getattr(self.recipe, name) for name in _SHARED), self.lengths)
 
 
 def generate(
@@ -105,8 +108,9 @@ def _telling(drawn: Iterable[Picture], told: set[str], tell: OnNotice) -> Iterat
 
 
 def _job(model: Model, recipe: Recipe, sources: Mapping[str, Image.Image]) -> _Job:
+    additions = additions_of(model, recipe, sources)
     fitted, notices = fit(model, recipe, sources)
-    filled = fill(model, fitted)
+    filled = additions.named_in(fill(model, fitted))
     notices += differences(model, recipe)
     for name in ("prompt", "negative") if model.guidance == "free" else ("prompt",):
         if dropped := dropped_words(model, getattr(recipe, name)):
@@ -115,7 +119,7 @@ def _job(model: Model, recipe: Recipe, sources: Mapping[str, Image.Image]) -> _J
                 f"reads; these words were dropped: {' '.join(dropped)}"
             )
     texts = (recipe.prompt, recipe.negative, _is_guided(model, filled), filled.steps or 1)
-    return _Job(filled, tuple(notices), lengths(model, *texts))
+    return _Job(filled, additions, tuple(notices), lengths(model, *texts))
 
 
 def _is_guided(model: Model, recipe: Recipe) -> bool:
@@ -152,10 +156,12 @@ def _draw(
     began = time.perf_counter()
     recipes = [job.recipe for job in jobs]
     first = recipes[0]
+    guided = _is_guided(model, first)
+    equipment = equip_for(model, first, jobs[0].additions, sources, guided)
     if first.upscale:
         images = [enlarge(model, recipe, sources, on_step) for recipe in recipes]
     else:
-        images = _images(model, recipes, sources, on_step)
+        images = _images(model, recipes, sources, equipment, on_step)
     finished = [_cut_out(recipe, image) for recipe, image in zip(recipes, images, strict=True)]
     seconds = (time.perf_counter() - began) / len(jobs)
     return [_picture(model, *each, seconds) for each in zip(jobs, finished, strict=True)]
@@ -165,6 +171,7 @@ def _images(
     model: Model,
     recipes: Sequence[Recipe],
     sources: Mapping[str, Image.Image],
+    equipment: Equipment,
     on_step: OnStep | None,
 ) -> list[Image.Image | BrokenPicture]:
     """The four hops."""
@@ -184,7 +191,7 @@ def _images(
     canvas = lay_canvas(first, sources)
     ground = encode_canvas(model, canvas) if canvas else None
     # 3. latents
-    latents = denoise(model, conditioning, noise, chances, first, on_step, ground)
+    latents = denoise(model, conditioning, noise, chances, first, on_step, ground, equipment)
     # 4. pixels
     images = decode(model, latents)
     return [_restored(canvas, image) for image in images] if canvas else images
@@ -222,6 +229,7 @@ def _picture(
         recipe=job.recipe,
         model_hash=model.hash,
         notices=(*job.notices, *_of_ground(job.recipe, image)),
+        additions=job.additions.sums,
         safety=judge(model.pipe, [image])[0] if model.checks_safety else None,
         duration=seconds,
     )

@@ -8,7 +8,7 @@ shape (n, channels, height / cell, width / cell). Knows nothing of pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sovgen.generate.beginning import Beginning, Late
 from sovgen.generate.flow import flow_spacing
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from sovgen.generate.conditioning import Conditioning
     from sovgen.generate.encoding import Ground
+    from sovgen.generate.equipment import Equipment
     from sovgen.models.model import Model
     from sovgen.recipe import Recipe
 
@@ -56,6 +57,7 @@ def denoise(
     recipe: Recipe,
     on_step: OnStep | None = None,
     ground: Ground | None = None,
+    equipment: Equipment | None = None,
 ) -> Tensor:
     """Latents from noise, by diffusers' own pipeline.
 
@@ -63,11 +65,12 @@ def denoise(
     on_step: called as on_step(i, n, latents) after the i-th of n evaluations; whatever it raises
         stops the drawing
     ground: what the whole batch begins from, in place of noise alone
+    equipment: another pipeline than the model's, and what it is called with besides
     """
     import numpy as np
     import torch
 
-    pipe = model.pipe
+    pipe = equipment.pipe if equipment else model.pipe
     with (
         torch.inference_mode(),
         np.errstate(divide="ignore"),
@@ -75,9 +78,10 @@ def denoise(
         reused(pipe, recipe.cache_interval),
     ):
         pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule)
-        beginning = _begin(model, ground, noise, recipe) if ground else None
+        beginning = _begin(model, pipe, ground, noise, recipe) if ground else None
         latents = pipe(
             **_texts(conditioning),
+            **(equipment.inputs if equipment else {}),
             **model.kind.drawing,
             latents=pack(model, beginning.latents() if beginning else noise),
             generator=sources,
@@ -93,10 +97,16 @@ def denoise(
         return unpack(model, latents, recipe)
 
 
-def _begin(model: Model, ground: Ground, noise: Tensor, recipe: Recipe) -> Beginning:
+def _begin(
+    model: Model,
+    pipe: Any,
+    ground: Ground,
+    noise: Tensor,
+    recipe: Recipe,
+) -> Beginning:
     strength, steps = recipe.strength or 0.0, recipe.steps or 0
     given = flow_spacing(model, recipe)
-    model.pipe.scheduler = late = Late(model.pipe.scheduler, strength)
+    pipe.scheduler = late = Late(pipe.scheduler, strength)
     return Beginning(late, ground, noise, steps, whole=strength == 1, given=given)
 
 

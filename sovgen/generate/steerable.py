@@ -21,6 +21,8 @@ def refuse_unsteerable(model: Model, recipe: Recipe) -> None:
     parameters = inspect.signature(type(model.pipe).__call__).parameters
     if recipe.guidance_rescale and "guidance_rescale" not in parameters:
         raise _defies(model, "guidance rescale")
+    if recipe.guidance_rescale and recipe.control:
+        raise BadRecipe("A ControlNet knows no guidance rescale.", "Leave it out.")
 
 
 def _refuse_clip_skip(model: Model, recipe: Recipe) -> None:

@@ -48,8 +48,13 @@ def settle(pipe: Any, denoiser: Any, device: str) -> None:  # noqa: ANN401
         module.requires_grad_(False)
         if device != "cpu":
             module.to(memory_format=torch.channels_last)
-    denoiser.register_forward_pre_hook(_to_own_dtype, with_kwargs=True)
-    denoiser.register_forward_hook(_to_float32)
+    in_own_dtype(denoiser)
+
+
+def in_own_dtype(module: nn.Module) -> None:
+    """Let it take tensors of any dtype, compute in its own, and give float32."""
+    module.register_forward_pre_hook(_to_own_dtype, with_kwargs=True)
+    module.register_forward_hook(_to_float32)
 
 
 def _to_own_dtype(module: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:  # noqa: ANN401
@@ -64,7 +69,7 @@ def _to_float32(_: nn.Module, __: Any, output: Any) -> Any:  # noqa: ANN401
 
 
 def _cast(value: Any, dtype: Any) -> Any:  # noqa: ANN401
-    """The same nest of tuples and dicts, its floating tensors in another dtype.
+    """The same nest of tuples, lists and dicts, its floating tensors in another dtype.
 
     Not the scalars and vectors: those are timesteps and guidance, which bfloat16 would round to
     the nearest 4 of 1000.
@@ -73,8 +78,8 @@ def _cast(value: Any, dtype: Any) -> Any:  # noqa: ANN401
 
     if isinstance(value, torch.Tensor):
         return value.to(dtype) if value.is_floating_point() and value.ndim > 1 else value
-    if isinstance(value, tuple):
-        return tuple(_cast(item, dtype) for item in value)
+    if isinstance(value, (tuple, list)):
+        return type(value)(_cast(item, dtype) for item in value)
     if isinstance(value, dict):
         return {key: _cast(item, dtype) for key, item in value.items()}
     return value

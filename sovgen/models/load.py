@@ -72,4 +72,5 @@ def load_model(
         dtype_reason=place.reason,
         own_scheduler=own,
         checks_safety=safety,
+        folders=tuple(folders),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovgen.models.defaults import Defaults
@@ -14,6 +15,8 @@ from sovgen.models.family import Configs, Family, Guidance
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from sovgen.models.additions.equipping import Equipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,9 @@ class Model:
     tokens: how many tokens each text tower reads, its markers included
     device, dtype, dtype_reason: where the denoiser computes, and why so
     checks_safety: the pipeline brought its safety checker
+    folders: where models with names lie besides the usual place
     texts: text states by prompt, clip_skip and role, filled while drawing
+    equipped: the additions that are in the pipeline at the moment, by kind
 
     Drawing with one Model from two threads at once is not supported.
     """
@@ -53,9 +58,11 @@ class Model:
     dtype_reason: str
     own_scheduler: Any
     checks_safety: bool = False
+    folders: tuple[Path, ...] = ()
     texts: dict[tuple[str, int | None, bool], tuple[Tensor, ...]] = field(
         default_factory=dict, repr=False
     )
+    equipped: dict[str, Equipped] = field(default_factory=dict, repr=False)
 
     @property
     def denoiser(self) -> Any:  # noqa: ANN401 - diffusers' models share no typed base

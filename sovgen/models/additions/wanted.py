@@ -1,0 +1,121 @@
+"""Wanted: the additions that a recipe names, found on disk.
+
+Knows recipes and files; knows no tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from index.hashes import sha256_of
+from sovgen.errors import BadRecipe
+from sovgen.models.additions import kinds
+from sovgen.models.additions.addition import Addition, find_addition
+from sovgen.recipe import Recipe
+from sovgen.weighted import split_weight, with_weight
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What a recipe adds to its model; a LoRA comes with its weight."""
+
+    loras: tuple[tuple[Addition, float], ...] = ()
+    embeddings: tuple[Addition, ...] = ()
+    vae: Addition | None = None
+    control: Addition | None = None
+    adapter: Addition | None = None
+
+    @property
+    def sums(self) -> dict[str, dict[str, str]]:
+        """The hash of each by its name, under the field of the recipe that names it."""
+        single = {"vae": self.vae, "control": self.control, "adapter": self.adapter}
+        found = {
+            "loras": [lora for lora, _ in self.loras],
+            "embeddings": list(self.embeddings),
+            **{field: [one] for field, one in single.items() if one},
+        }
+        return {field: {o.name: o.hash for o in ones} for field, ones in found.items() if ones}
+
+    def read_again(self) -> Additions:
+        """Have the sum of every file read afresh, whatever is remembered of it."""
+        weighed = [lora for lora, _ in self.loras]
+        for one in (*weighed, *self.embeddings, self.vae, self.control, self.adapter):
+            for path in one.files if one else ():
+                sha256_of(path, fresh=True)
+        return self
+
+    def named_in(self, recipe: Recipe) -> Recipe:
+        """The recipe with names for paths and every weight written out."""
+        return replace(
+            recipe,
+            loras=tuple(with_weight(lora.name, weight) for lora, weight in self.loras),
+            embeddings=tuple(one.name for one in self.embeddings),
+            vae=_name(self.vae),
+            control=_name(self.control),
+            adapter=_name(self.adapter),
+        )
+
+
+def _name(addition: Addition | None) -> str | None:
+    return addition.name if addition else None
+
+
+def find_additions(recipe: Recipe, folders: Sequence[Path] = ()) -> Additions:
+    """What the recipe names, by name or path.
+
+    Raises what `find_addition` does, and BadRecipe for a LoRA or a word that is there twice, and
+    for a ControlNet or an IP-Adapter without pictures, or pictures without one.
+    """
+    _refuse_half(recipe)
+
+    def find(kind: str) -> Callable[[str], Addition]:
+        return lambda source: find_addition(kind, source, folders)
+
+    weighed = [split_weight(text) for text in recipe.loras]
+    loras = tuple((find(kinds.LORA)(source), weight) for source, weight in weighed)
+    embeddings = tuple(map(find(kinds.EMBEDDING), recipe.embeddings))
+    _refuse_twice("LoRA", [lora for lora, _ in loras])
+    _refuse_twice("embedding", embeddings)
+    return Additions(
+        loras=loras,
+        embeddings=embeddings,
+        vae=find(kinds.VAE)(recipe.vae) if recipe.vae else None,
+        control=find(kinds.CONTROLNET)(recipe.control) if recipe.control else None,
+        adapter=find(kinds.ADAPTER)(recipe.adapter) if recipe.adapter else None,
+    )
+
+
+def changed(recorded: Mapping[str, Mapping[str, str]], found: Additions) -> list[str]:
+    """The names of those whose sums, read again, are not what was recorded when they were used."""
+    now = found.read_again().sums
+    return [
+        name
+        for field, sums in recorded.items()
+        for name, was in sums.items()
+        if now.get(field, {}).get(name) != was
+    ]
+
+
+def _refuse_half(recipe: Recipe) -> None:
+    if recipe.control_image is None and recipe.control is not None:
+        raise BadRecipe("The ControlNet has no picture to follow.", "Give a control image.")
+    if recipe.control is None and recipe.control_image is not None:
+        raise BadRecipe("The control image has no ControlNet.", "Name the ControlNet too.")
+    if recipe.control is None and recipe.control_weight is not None:
+        raise BadRecipe("The control weight has no ControlNet.", "Name the ControlNet too.")
+    if recipe.adapter is not None and not recipe.reference:
+        raise BadRecipe("The IP-Adapter has no picture to look at.", "Give a reference.")
+    if recipe.adapter is None and recipe.reference:
+        raise BadRecipe("The reference has no IP-Adapter.", "Name the adapter too.")
+
+
+def _refuse_twice(what: str, additions: Sequence[Addition]) -> None:
+    """One file under two weights would be two ways to write one picture."""
+    seen: set[str] = set()
+    for addition in additions:
+        for mark in {addition.name, addition.hash}:
+            if mark in seen:
+                raise BadRecipe(f"The {what} {addition.name} is given twice.", "Give it once.")
+        seen |= {addition.name, addition.hash}
