@@ -99,7 +99,7 @@ def denoise(
 
 def _begin(
     model: Model,
-    pipe: Any,
+    pipe: Any,  # noqa: ANN401
     ground: Ground,
     noise: Tensor,
     recipe: Recipe,
