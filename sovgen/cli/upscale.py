@@ -19,6 +19,9 @@ from sovgen.cli.variations import opened
     "--by", type=float, default=2.0, metavar="N", help="How many times as large, 1 to 8; else 2."
 )
 @click.option(
+    "--upscaler", metavar="NAME|DIR", help="An upscaling model's folder, in place of a filter."
+)
+@click.option(
     "--strength",
     type=float,
     metavar="S",
@@ -38,6 +41,7 @@ def upscale(
     /,
     prefix: str,
     by: float,
+    upscaler: str | None,
     strength: float | None,
     tile: int | None,
     model: str | None,
@@ -53,5 +57,7 @@ def upscale(
 
     studio, entry, recipe = opened(session, prefix, model, whole=False)
     given = {name: value for name, value in changed.items() if value is not None}
-    larger = replace(begun_from(recipe, entry.id), upscale=by, strength=strength, tile=tile)
+    larger = replace(
+        begun_from(recipe, entry.id), upscale=by, upscaler=upscaler, strength=strength, tile=tile
+    )
     draw(session, studio, [replace(larger, **given)], form)

@@ -11,13 +11,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sovgen.errors import BrokenPicture
-from sovgen.generate.canvas import lay_canvas
+from sovgen.generate.canvas import lay_canvas, on_white, source_of
 from sovgen.generate.conditioning import condition
 from sovgen.generate.decoding import decode
 from sovgen.generate.encoding import Ground, encode
 from sovgen.generate.memory import batch_size
 from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
 from sovgen.generate.tiling import Box, blend, tiles
+from sovgen.generate.upscaling import upscaled
+from sovgen.models.upscaler import upscaler_of
 from sovgen.recipe import MAX_SEED, Recipe
 
 if TYPE_CHECKING:
@@ -40,7 +42,13 @@ def enlarge(
     canvas = lay_canvas(recipe, sources)
     if canvas is None:
         raise ValueError("a picture to enlarge is a recipe's init")
-    return refined(model, recipe, canvas.image, on_step)
+    image: Image.Image | BrokenPicture = canvas.image
+    if recipe.upscaler:
+        source = on_white(source_of(sources, str(recipe.init)))
+        image = upscaled(upscaler_of(model, recipe.upscaler), recipe, source, on_step)
+    if isinstance(image, BrokenPicture) or not recipe.strength:
+        return image
+    return refined(model, recipe, image, on_step)
 
 
 def refined(

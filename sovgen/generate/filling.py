@@ -18,17 +18,13 @@ from sovgen.weighted import split_weight, with_weight
 if TYPE_CHECKING:
     from sovgen.models.model import Model
 
-# Settings that a recipe may carry and that drawing does not obey.
-UNHEEDED = ("upscaler",)
-
 
 def fill(model: Model, recipe: Recipe) -> Recipe:
     """The recipe with every None replaced by the model's default, and model, device and dtype by
     what they really are.
 
-    Raises BadRecipe for a size off the model's grid, and for a setting that nothing here obeys.
+    Raises BadRecipe for a size off the model's grid, and for a setting that the model cannot obey.
     """
-    _refuse_unheeded(recipe)
     _refuse_reuse(model, recipe)
     width, height = model.native_size
     filled = replace(
@@ -53,12 +49,6 @@ def _weight_of_control(recipe: Recipe) -> float | None:
     if recipe.control and recipe.control_weight is None:
         return 1.0
     return recipe.control_weight
-
-
-def _refuse_unheeded(recipe: Recipe) -> None:
-    for name in UNHEEDED:
-        if getattr(recipe, name) not in (None, ()):
-            raise BadRecipe(f"Drawing with {name} is not supported.", "Leave it out.")
 
 
 def _refuse_reuse(model: Model, recipe: Recipe) -> None:

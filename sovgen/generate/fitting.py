@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sovgen.errors import BadRecipe
 from sovgen.generate.canvas import margins_of, source_of
+from sovgen.models.upscaler import upscaler_of
 from sovgen.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # How much of the source is drawn anew where the recipe does not say: as much as still resembles it;
 # all of what a mask shows; as little as sharpens what was enlarged.
 STRENGTH, STRENGTH_WITHIN, STRENGTH_ENLARGED = 0.75, 1.0, 0.3
+# Upscalers were trained on pictures of so many pixels across and down.
+_UPSCALER_TILE = 512
 # A source is drawn in its own size unless it has so many times the model's own pixels, or so few.
 _FACTOR = 4
 
@@ -44,6 +47,7 @@ def fit(
     inner = _inner(model, recipe, source)
     fitted = replace(
         recipe,
+        upscaler=upscaler_of(model, recipe.upscaler).name if recipe.upscaler else None,
         width=recipe.width or inner[0] + grown[0],
         height=recipe.height or inner[1] + grown[1],
         margins=",".join(map(str, margins)) if recipe.margins else None,
@@ -73,7 +77,8 @@ def _tile(model: Model, recipe: Recipe) -> int | None:
     """What the model draws best at once."""
     if recipe.upscale is None:
         return None
-    return (recipe.tile or max(model.native_size)) // model.grid * model.grid
+    usual = _UPSCALER_TILE if recipe.upscaler else max(model.native_size)
+    return (recipe.tile or usual) // model.grid * model.grid
 
 
 def _inner(model: Model, recipe: Recipe, source: Size) -> Size:

@@ -32,12 +32,12 @@ def read_folder(path: Path) -> Layout:
     for a part that is only there as a pickle, and ModelDamaged for JSON or weights that cannot be
     read and for parts that are missing.
     """
-    index = _read_json(path / INDEX)
+    index = read_json(path / INDEX)
     kind = _kind(path, index)
     parts = {name: _part(path, kind, name, pair) for name, pair in index.items() if _is_part(pair)}
     kept = {name: cls for name, cls in parts.items() if name in (*kind.parts, "scheduler")}
     _refuse_absence(path, kind, kept)
-    configs = {name: _read_json(path / name / _config_name(name)) for name in kept}
+    configs = {name: read_json(path / name / _config_name(name)) for name in kept}
     refuse_other_tasks(path.name, kind, configs)
     weights = {name: find_weights(path / name) for name in kind.weighted if name in kept}
     headers = {name: [read_header(file) for file in weights[name].files] for name in weights}
@@ -112,7 +112,8 @@ def _config_name(part: str) -> str:
     return "tokenizer_config.json" if part.startswith("tokenizer") else "config.json"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a model folder. Raises ModelDamaged."""
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sovgen.models.additions.equipping import Equipped
+    from sovgen.models.upscaler import Upscaler
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class Model:
     device, dtype, dtype_reason: where the denoiser computes, and why so
     checks_safety: the pipeline brought its safety checker
     folders: where models with names lie besides the usual place
+    upscalers: those that recipes have asked for, by name and by source, filled while drawing
     texts: text states by prompt, clip_skip and role, filled while drawing
     equipped: the additions that are in the pipeline at the moment, by kind
 
@@ -59,6 +61,7 @@ class Model:
     own_scheduler: Any
     checks_safety: bool = False
     folders: tuple[Path, ...] = ()
+    upscalers: dict[str, Upscaler] = field(default_factory=dict, repr=False)
     texts: dict[tuple[str, int | None, bool], tuple[Tensor, ...]] = field(
         default_factory=dict, repr=False
     )
