@@ -22,7 +22,7 @@ from sovgen.generate.enlarging import enlarge
 from sovgen.generate.equipment import Equipment, additions_of, equip_for
 from sovgen.generate.filling import differences, fill
 from sovgen.generate.fitting import fit
-from sovgen.generate.memory import batch_size, draw_within_memory
+from sovgen.generate.memory import batch_size, decodes_in_tiles, draw_within_memory, tiled
 from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
 from sovgen.generate.schedulers import build_scheduler
 from sovgen.generate.variation import between
@@ -92,6 +92,8 @@ def generate(
         build_scheduler(str(sampler), model.own_scheduler, schedule)
     tell = on_notice or (lambda _: None)
     told = dict.fromkeys(notice for job in jobs for notice in job.notices)
+    if model.moving:
+        tell(f"{model.name} does not fit on {model.device}: its parts take turns there, slower.")
     for notice in told:
         tell(notice)
     drawn = _generate(model, jobs, 1 if exact else batch, pictures, on_step, tell)
@@ -138,12 +140,16 @@ def _generate(
     for _, group in groupby(jobs, key=lambda job: job.shape):
         alike = list(group)
         size = batch or batch_size(model, alike[0].recipe)
+        in_tiles = decodes_in_tiles(model, alike[0].recipe)
+        if in_tiles:
+            tell("Whole, a picture of this size needs more memory than is free: decoding in tiles.")
         for start in range(0, len(alike), size):
             chosen = alike[start : start + size]
             drawn = draw_within_memory(
-                chosen, lambda some: _draw(model, some, sources, on_step), tell
+                chosen, lambda some: _draw(model, some, sources, on_step), tiled(model), tell
             )
-            yield from _sound(drawn)
+            with tiled(model, in_tiles):
+                yield from _sound(drawn)
 
 
 def _draw(

@@ -1,16 +1,19 @@
 """How many pictures are drawn at once, and what happens when they do not fit.
 
 The size of a batch depends on the device and the size of the pictures alone, never on what memory
-happens to be free, so that the same recipes form the same batches. Knows nothing of diffusion.
+happens to be free, so that the same recipes form the same batches; only what would not fit at all
+is decoded in tiles. Knows nothing of diffusion.
 """
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from sovgen.errors import OutOfMemory
+from sovgen.models.room import decoding_bytes, free_bytes
 
 if TYPE_CHECKING:
     from sovgen.models.model import Model
@@ -22,6 +25,7 @@ Drawn = TypeVar("Drawn")
 # Pixels drawn at once: more gain nothing on a CPU and only delay the first picture.
 _PIXELS_ON_CPU = 8 * 128 * 128
 _PIXELS_ON_GPU = 4 * 512 * 512
+_MOST = 0.7  # of the free memory, for decoding one picture whole
 _ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
 
 
@@ -34,9 +38,12 @@ def batch_size(model: Model, recipe: Recipe) -> int:
 def draw_within_memory(
     jobs: Sequence[Job],
     draw: Callable[[Sequence[Job]], list[Drawn]],
+    sparing: AbstractContextManager[None],
     on_notice: Callable[[str], None],
 ) -> Iterator[Drawn]:
     """Draw the jobs together; when memory runs out, once more one by one, and say so.
+
+    sparing: within it, drawing takes less memory
 
     Raises OutOfMemory when one alone does not fit; what was drawn before it stands.
     """
@@ -44,14 +51,39 @@ def draw_within_memory(
     if drawn is not None:
         yield from drawn
         return
-    if len(jobs) == 1:
-        raise _too_large()
-    on_notice(f"{len(jobs)} pictures at once do not fit into memory: drawing one by one.")
-    for job in jobs:
-        alone = _try([job], draw)
-        if alone is None:
-            raise _too_large()
-        yield from alone
+    on_notice(f"{_count(len(jobs))} not fit into memory: drawing one by one, decoding in tiles.")
+    with sparing:
+        for job in jobs:
+            alone = _try([job], draw)
+            if alone is None:
+                raise _too_large()
+            yield from alone
+
+
+def decodes_in_tiles(model: Model, recipe: Recipe) -> bool:
+    """Whether decoding a picture of the recipe's size whole would take most of the free memory."""
+    vae, free = model.pipe.vae, free_bytes(model.device)
+    size = next(vae.parameters()).element_size()
+    need = decoding_bytes(vae.config, recipe.width or 0, recipe.height or 0, size)
+    return free is not None and need > _MOST * free
+
+
+@contextmanager
+def tiled(model: Model, wanted: bool = True) -> Iterator[None]:
+    """Within, pictures are decoded in tiles, which blend into each other."""
+    vae = model.pipe.vae
+    if not wanted or not hasattr(vae, "enable_tiling") or vae.use_tiling:
+        yield
+        return
+    vae.enable_tiling()
+    try:
+        yield
+    finally:
+        vae.disable_tiling()
+
+
+def _count(pictures: int) -> str:
+    return "One picture does" if pictures == 1 else f"{pictures} pictures at once do"
 
 
 def _try(jobs: Sequence[Job], draw: Callable[[Sequence[Job]], list[Drawn]]) -> list[Drawn] | None:

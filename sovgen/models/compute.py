@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sovgen.models.family import CLIP_TOWERS
 from sovgen.models.layout import Layout
+from sovgen.models.room import free_bytes, must_move, weight_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -34,21 +35,28 @@ def part_dtypes(device: str, dtype: str, layout: Layout) -> dict[str, torch.dtyp
     return dtypes
 
 
-def settle(pipe: Any, denoiser: Any, device: str) -> None:  # noqa: ANN401
+def settle(pipe: Any, denoiser: Any, device: str) -> bool:  # noqa: ANN401
     """Put a pipeline on its device, with the latent in float32 between steps.
+
+    Returns whether its weights do not fit there, so that each part moves in when it is needed.
 
     Channels last is taken on GPUs only: on CPUs it was measured to be slower, since the library
     that convolves there reorders for itself.
     """
     import torch
 
-    pipe.to(device)
+    moving = device != "cpu" and must_move(weight_bytes(pipe), free_bytes(device))
+    if moving:
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.to(device)
     pipe.set_progress_bar_config(disable=True)
     for module in (denoiser, pipe.vae):
         module.requires_grad_(False)
         if device != "cpu":
             module.to(memory_format=torch.channels_last)
     in_own_dtype(denoiser)
+    return moving
 
 
 def in_own_dtype(module: nn.Module) -> None:

@@ -48,7 +48,7 @@ def load_model(
     with libraries_held_back():
         dtypes = part_dtypes(place.device, place.dtype, layout)
         pipe = open_pipeline(layout, dtypes, safety=safety)
-        settle(pipe, getattr(pipe, layout.kind.denoiser), place.device)
+        moving = settle(pipe, getattr(pipe, layout.kind.denoiser), place.device)
     if prediction.is_open(layout):
         layout = prediction.closed(layout, pipe)
     own = pipe.scheduler
@@ -73,4 +73,5 @@ def load_model(
         own_scheduler=own,
         checks_safety=safety,
         folders=tuple(folders),
+        moving=moving,
     )

@@ -33,6 +33,7 @@ class Model:
     guidance: how it is guided, see `sovgen.models.family`
     tokens: how many tokens each text tower reads, its markers included
     device, dtype, dtype_reason: where the denoiser computes, and why so
+    moving: the weights do not fit on the device, so that each part moves there when it is needed
     checks_safety: the pipeline brought its safety checker
     folders: where models with names lie besides the usual place
     upscalers: those that recipes have asked for, by name and by source, filled while drawing
@@ -61,6 +62,7 @@ class Model:
     own_scheduler: Any
     checks_safety: bool = False
     folders: tuple[Path, ...] = ()
+    moving: bool = False
     upscalers: dict[str, Upscaler] = field(default_factory=dict, repr=False)
     texts: dict[tuple[str, int | None, bool], tuple[Tensor, ...]] = field(
         default_factory=dict, repr=False
