@@ -11,19 +11,19 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import Library, New
-from index.making import SETTINGS, Making
-from index.placing import LONGEST_SLUG, slug
+from index import Library
+from index.looking import look_at
 from index.prompt import plain_words
+from sovgen.choosing import Choice, Judge, choose
 from sovgen.errors import BadRecipe
 from sovgen.keeping import keep_behind
-from sovgen.picture import PRIVATE, Picture, encode_png, told_additions
+from sovgen.picture import Picture, encode_png
 from sovgen.recipe import Recipe
+from sovgen.recording import new_entry, stem_of
 from sovgen.sources import pictures_named, sources_of, with_whole_ids
 from sovgen.turn import turn
 
@@ -118,6 +118,7 @@ class Studio:
         exact: bool = False,
         sources: Mapping[str, Image.Image] | None = None,
         record: Record | None = None,
+        choice: Choice | None = None,
         on_step: OnStep | None = None,
         on_notice: OnNotice | None = None,
     ) -> Iterator[Made]:
@@ -126,6 +127,7 @@ class Studio:
         private: no prompt is left in the file, its name or the catalogue
         index: without it the pictures go into the current folder and nothing remembers them
         exact: draw each alone, so that pixels cannot depend on the batch
+        choice: keep only the pictures that are most true to their prompts, and tell which
         sources: pictures by id, in place of those of the library, that the recipes name
         record: what else to commit with each picture, as plain JSON values, unless it is private
         While another process draws on the device this waits, and says so.
@@ -137,7 +139,14 @@ class Studio:
         wanted, found = self._sourced(wanted, sources or {})
         keep = self._keeper(private, record) if index else _write_here(private)
         told = {"on_step": on_step, "on_notice": on_notice}
-        pictures = generate(self.model, wanted, exact=exact, sources=found, **told)  # type: ignore[arg-type]
+        alone = exact or (choice is not None and choice.until is not None)
+
+        def draw(some: Sequence[Recipe]) -> Iterator[Picture]:
+            return generate(self.model, some, exact=alone, sources=found, **told)  # type: ignore[arg-type]
+
+        pictures = draw(wanted)
+        if choice is not None:
+            pictures = choose(choice, wanted, draw, self._judge(index), on_notice or _mute)
         return _in_turn(self.model.device, on_notice, keep_behind(pictures, keep))
 
     def remake(self, prefix: str) -> Picture:
@@ -197,6 +206,18 @@ class Studio:
         found = sources_of(self.library, *whole.values(), given=given)
         return [whole.get(r, r) for r in recipes], found
 
+    def _judge(self, index: bool) -> Judge:
+        """How true a picture is to its prompt: by the library's encoder, where one is at hand."""
+        from index.encoder import load_encoder
+
+        encoder = self.library.encoder if index else load_encoder()
+
+        def judge(picture: Picture) -> float:
+            [look] = look_at(encoder, [picture.image], [picture.recipe.prompt])
+            return look.adherence or 0.0
+
+        return judge
+
     def _keeper(self, private: bool, record: Record | None) -> Keep:
         match = self.encoder_match
         vector = lru_cache(_REMEMBERED)(self._vector)
@@ -204,7 +225,7 @@ class Studio:
         def keep(pictures: Sequence[Picture]) -> list[Made]:
             extras = [record(picture) if record and not private else {} for picture in pictures]
             pairs = zip(pictures, extras, strict=True)
-            new = [_new(picture, match, private, extra) for picture, extra in pairs]
+            new = [new_entry(picture, match, private, extra) for picture, extra in pairs]
             if not private:
                 new = [
                     replace(n, text_vector=vector(p.recipe.prompt))
@@ -216,7 +237,11 @@ class Studio:
         return keep
 
     def _vector(self, prompt: str) -> NDArray[np.float32] | None:
-        return self.library.encoder.encode_texts([prompt])[0] if prompt else None
+        return self.library.encoder.encode_texts([plain_words(prompt)])[0] if prompt else None
+
+
+def _mute(_: str) -> None:
+    """For whoever listens to no notices."""
 
 
 def _open_or_create(root: Path) -> Library:
@@ -233,59 +258,6 @@ def _in_turn(device: str, on_notice: OnNotice | None, made: Iterator[Made]) -> I
         yield from made
 
 
-def _new(picture: Picture, encoder_match: str, private: bool, extra: Mapping[str, object]) -> New:
-    recipe = picture.recipe
-    if sums := told_additions(picture, private):
-        extra = {**extra, "additions": sums}
-    making = Making(
-        producer="sovgen",
-        prompt=recipe.prompt,
-        negative=recipe.negative or None,
-        model=recipe.model,
-        model_hash=picture.model_hash,
-        sampler=recipe.sampler,
-        steps=recipe.steps,
-        guidance=recipe.guidance,
-        seed=recipe.seed,
-        width=recipe.width,
-        height=recipe.height,
-        device=recipe.device,
-        dtype=recipe.dtype,
-        duration=picture.duration,
-        encoder_match=encoder_match,
-        safety=picture.safety,
-        made=datetime.now().astimezone(),
-        settings=_settings(recipe),
-        extra=extra,
-    )
-    if private:
-        making = replace(making, prompt=None, negative=None, seed=None)
-        making = replace(making, settings=_private(making.settings))
-    return New(
-        data=encode_png(picture, private=private),
-        stem=_stem(picture, private),
-        image=picture.image,
-        making=making,
-    )
-
-
-def _settings(recipe: Recipe) -> dict[str, object]:
-    values = {name: getattr(recipe, name) for name in SETTINGS}
-    return {name: value for name, value in values.items() if value not in (None, ())}
-
-
-def _private(settings: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in settings.items() if name not in PRIVATE}
-
-
-def _stem(picture: Picture, private: bool) -> str:
-    """What the file's name begins with; together no longer than the library keeps."""
-    seed = str(picture.recipe.seed)
-    room = LONGEST_SLUG - len(seed) - 1
-    name = "picture" if private else slug(plain_words(picture.recipe.prompt), room)
-    return f"{name}-{seed}"
-
-
 def _write_here(private: bool) -> Keep:
     def keep(pictures: Sequence[Picture]) -> list[Made]:
         return [Made(p, _write_new(Path.cwd(), p, private), None) for p in pictures]
@@ -295,7 +267,7 @@ def _write_here(private: bool) -> Keep:
 
 def _write_new(folder: Path, picture: Picture, private: bool) -> Path:
     """Write beside what stands there already, never over it."""
-    stem, number = _stem(picture, private), 0
+    stem, number = stem_of(picture, private), 0
     while True:
         path = folder / (f"{stem}-{number}.png" if number else f"{stem}.png")
         try:

@@ -13,6 +13,7 @@ from sovgen.cli.session import Session, notice
 if TYPE_CHECKING:
     from PIL import Image
 
+    from sovgen.choosing import Choice
     from sovgen.recipe import Recipe
     from sovgen.studio import Made, Studio
 
@@ -27,6 +28,7 @@ def draw(
     index: bool = True,
     exact: bool = False,
     sources: Mapping[str, Image.Image] | None = None,
+    choice: Choice | None = None,
     on_made: Callable[[Made], None] = lambda made: None,
 ) -> None:
     """Draw and keep the recipes; see `Studio.make` for the switches.
@@ -48,6 +50,7 @@ def draw(
             index=index,
             exact=exact,
             sources=sources,
+            choice=choice,
             on_step=on_step,
             on_notice=notice,
         )

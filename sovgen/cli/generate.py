@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sovgen.cli.best import chosen_by
 from sovgen.cli.drawing import draw
 from sovgen.cli.grid import PNG, png
 from sovgen.cli.options import as_json
@@ -21,6 +22,7 @@ from sovgen.cli.steered import Steered, steered_by_pictures
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from sovgen.choosing import Choice
     from sovgen.recipe import Recipe
     from sovgen.studio import Studio
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     "--count", type=click.IntRange(min=1), default=1, metavar="N", help="Pictures of each prompt."
 )
 @click.option("--seed", type=int, metavar="S", help="The first seed, then S+1, ...; else random.")
+@chosen_by
 @begun
 @steered_by_pictures
 @drawn_by
@@ -51,6 +54,7 @@ def generate(
     template: Recipe,
     start: Start,
     steered: Steered,
+    choice: Choice | None,
     safety: bool,
     private: bool,
     no_index: bool,
@@ -63,7 +67,8 @@ def generate(
     Each PROMPT is drawn --count times. Every picture is found by `sovgen search` from the moment
     it is printed. Ctrl-C drops the picture in hand; those before it stay.
     """
-    recipes = _each(prompts, count, seed, steered.checked(start.checked(template)))
+    drawn = choice.drawn if choice else count
+    recipes = _each(prompts, drawn, seed, steered.checked(start.checked(template)))
     if grid:
         _refuse_standing(grid)
     studio = _studio(session, recipes[0], safety, no_index)
@@ -81,6 +86,7 @@ def generate(
             exact=exact,
             sources={**sources, **seen},
             on_made=lambda made: shown.append(made.picture.image) if grid else None,
+            choice=choice,
         )
     finally:
         _write_grid(grid, shown)

@@ -22,6 +22,14 @@ COMMANDS = {
     ),
     "batch": ("sovgen.cli.batch:batch", "Draw many pictures from a plan."),
     "queue": ("sovgen.cli.queue:queue", "See, draw and change what waits to be drawn."),
+    "explain": (
+        "sovgen.cli.explain:explain",
+        "Show how a picture dissolves in noise, and how noise becomes one.",
+    ),
+    "sweep": (
+        "sovgen.cli.sweep:sweep",
+        "Measure how few steps are enough for a model on this machine.",
+    ),
     "search": ("sovgen.cli.search:search", "Find pictures by words, by likeness, or both."),
     "list": ("sovgen.cli.search:list_pictures", "List pictures, newest first."),
     "show": ("sovgen.cli.picture:show", "Tell all that is known of one picture."),

@@ -2,9 +2,9 @@
 
 Shapes: states (n, tokens, width); pooled (n, width) and mask (n, tokens), for families that use
 them. Each text is encoded alone and remembered, so its states are the same bits in every batch.
-Where a prompt
-and its negative differ in chunks, the states of both are repeated until they are of one length:
-attention to every state twice is attention to each once. Knows nothing of seeds or pixels.
+Where a prompt and its negative differ in chunks, the states of both are repeated until they are of
+one length: attention to every state twice is attention to each once. Knows nothing of seeds or
+pixels.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from index.prompt import is_plain
 from sovgen.errors import BrokenPicture
 from sovgen.generate.canvas import Canvas, lay_canvas
 from sovgen.generate.conditioning import condition, dropped_words, lengths
@@ -25,6 +26,7 @@ from sovgen.generate.fitting import fit
 from sovgen.generate.memory import batch_size, decodes_in_tiles, draw_within_memory, tiled
 from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
 from sovgen.generate.schedulers import build_scheduler
+from sovgen.generate.texts import reads_language
 from sovgen.generate.variation import between
 from sovgen.models.additions.wanted import Additions
 from sovgen.models.safety import judge
@@ -120,11 +122,16 @@ def _job(model: Model, recipe: Recipe, sources: Mapping[str, Image.Image]) -> _J
                 f"The {name} is longer than the {model.max_tokens} tokens that {model.name} "
                 f"reads; these words were dropped: {' '.join(dropped)}"
             )
-    texts = (recipe.prompt, recipe.negative, _is_guided(model, filled), filled.steps or 1)
+    if not (reads_language(model.pipe) or is_plain(recipe.prompt + recipe.negative)):
+        notices.append(
+            f"{model.family} models read the plain words of a prompt: its weights, turns and "
+            "breaks do nothing."
+        )
+    texts = (recipe.prompt, recipe.negative, is_guided(model, filled), filled.steps or 1)
     return _Job(filled, additions, tuple(notices), lengths(model, *texts))
 
 
-def _is_guided(model: Model, recipe: Recipe) -> bool:
+def is_guided(model: Model, recipe: Recipe) -> bool:
     """Whether a negative is drawn beside the prompt."""
     return model.guidance == "free" and (recipe.guidance or 0) > 1
 
@@ -162,7 +169,7 @@ def _draw(
     began = time.perf_counter()
     recipes = [job.recipe for job in jobs]
     first = recipes[0]
-    guided = _is_guided(model, first)
+    guided = is_guided(model, first)
     equipment = equip_for(model, first, jobs[0].additions, sources, guided)
     if first.upscale:
         images = [enlarge(model, recipe, sources, on_step) for recipe in recipes]
@@ -187,7 +194,7 @@ def _images(
         model,
         [recipe.prompt for recipe in recipes],
         [recipe.negative for recipe in recipes],
-        guided=_is_guided(model, first),
+        guided=is_guided(model, first),
         steps=first.steps or 1,
         clip_skip=first.clip_skip,
     )

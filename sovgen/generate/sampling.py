@@ -8,6 +8,7 @@ shape (n, channels, height / cell, width / cell). Knows nothing of pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sovgen.generate.beginning import Beginning, Late
@@ -17,6 +18,7 @@ from sovgen.generate.packing import pack, unpack
 from sovgen.generate.reuse import reused
 from sovgen.generate.schedulers import build_scheduler
 from sovgen.generate.steering import first_guidance
+from sovgen.generate.watching import Moment, Watched
 from sovgen.models.quiet import libraries_held_back
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def denoise(
     on_step: OnStep | None = None,
     ground: Ground | None = None,
     equipment: Equipment | None = None,
+    on_moment: Callable[[Moment], None] | None = None,
 ) -> Tensor:
     """Latents from noise, by diffusers' own pipeline.
 
@@ -66,6 +69,7 @@ def denoise(
         stops the drawing
     ground: what the whole batch begins from, in place of noise alone
     equipment: another pipeline than the model's, and what it is called with besides
+    on_moment: told before each step what the denoiser was given and what it made of it
     """
     import numpy as np
     import torch
@@ -78,6 +82,8 @@ def denoise(
         reused(pipe, recipe.cache_interval),
     ):
         pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule)
+        if on_moment:
+            pipe.scheduler = Watched(pipe.scheduler, _unpacked(model, recipe, on_moment))
         beginning = _begin(model, pipe, ground, noise, recipe) if ground else None
         latents = pipe(
             **_texts(conditioning),
@@ -125,3 +131,17 @@ def _texts(conditioning: Conditioning) -> dict[str, Tensor]:
 def _rescale(recipe: Recipe) -> dict[str, float]:
     """Nothing where it is off: not every pipeline takes it."""
     return {"guidance_rescale": recipe.guidance_rescale} if recipe.guidance_rescale else {}
+
+
+def _unpacked(
+    model: Model, recipe: Recipe, on_moment: Callable[[Moment], None]
+) -> Callable[[Moment], None]:
+    """Moments whose latents have the shape that all others have here."""
+
+    def told(moment: Moment) -> None:
+        noisy, predicted = (
+            unpack(model, latents, recipe) for latents in (moment.noisy, moment.predicted)
+        )
+        on_moment(replace(moment, noisy=noisy, predicted=predicted))
+
+    return told

@@ -1,0 +1,77 @@
+"""explain, sweep, and keeping the best: from the command line to pictures on disk."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from index import Library
+from tests.cli.conftest import Cli
+
+
+def test_explain_writes_one_film_strip_and_nothing_over_it(
+    cli: Cli, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("explain", "a (red:1.2) apple", "--seed", 7, "--steps", 3, "--frames", 2)
+    done = cli(drawn, *words)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == "explain-a-red-apple-7.png\n"
+    with Image.open(tmp_path / "explain-a-red-apple-7.png") as strip:
+        assert strip.format == "PNG" and strip.width > 3 * 128
+        assert not strip.info
+    again = cli(drawn, *words)
+    assert again.exit_code == 1 and "exists" in again.stderr
+
+
+def test_explain_that_fails_leaves_no_file(cli: Cli, drawn: Path, tmp_path: Path) -> None:
+    done = cli(drawn, "explain", "a cup", "--from", "zzzz", "--to", tmp_path / "strip.png")
+    assert done.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_explain_lets_a_picture_of_the_library_dissolve(
+    cli: Cli, drawn: Path, tmp_path: Path
+) -> None:
+    [entry] = json.loads(cli(drawn, "search", "a blue fish", "--all", "-k", 1, "--json").stdout)
+    words = ("--from", entry["id"][:8], "--steps", 2, "--frames", 2, "--to", tmp_path / "strip.png")
+    assert cli(drawn, "explain", "a red apple", *words).exit_code == 0
+
+
+def test_sweep_writes_grid_and_plot_and_answers(cli: Cli, drawn: Path, tmp_path: Path) -> None:
+    words = ("sweep", "a red apple", "--steps", "1,2", "--count", 1, "--size", "64x64")
+    done = cli(drawn, *words, "--to", tmp_path / "sweep", "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [way["steps"] for way in told["ways"]] == [1, 2, 64]
+    assert "sovgen-mini on" in told["answer"]
+    for name in ("grid.png", "plot.png"):
+        with Image.open(tmp_path / "sweep" / name) as image:
+            assert image.width > 300
+    assert cli(drawn, *words, "--to", tmp_path / "sweep").exit_code == 1
+
+
+def test_sweep_of_no_numbers_is_a_usage_mistake(cli: Cli, drawn: Path, tmp_path: Path) -> None:
+    done = cli(drawn, "sweep", "a cup", "--steps", "two", "--to", tmp_path)
+    assert done.exit_code == 2 and "is no list" in done.stderr
+
+
+def test_best_of_keeps_one_and_names_the_others(cli: Cli, library: Path) -> None:
+    words = ("a cup", "--best-of", 3, "--seed", 1, "--steps", 1, "--json")
+    done = cli(library, "generate", *words)
+    [kept] = json.loads(done.stdout)
+    scores = {int(s): float(a) for s, a in re.findall(r"seed (\d) \((-?[\d.]+)\)", done.stderr)}
+    assert set(scores) == {1, 2, 3}
+    assert scores[kept["seed"]] == max(scores.values())
+    assert Library.open(library).get(kept["id"]).adherence == pytest.approx(
+        scores[kept["seed"]], abs=1e-3
+    )
+
+
+def test_choices_that_exclude_each_other_are_usage_mistakes(cli: Cli, drawn: Path) -> None:
+    for words in (("--best-of", 2, "--until-adherence", 0.2), ("--at-most", 3)):
+        assert cli(drawn, "generate", "a cup", *words).exit_code == 2
