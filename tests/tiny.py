@@ -28,6 +28,7 @@ from diffusers import (
     SanaTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
+    StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -74,6 +75,14 @@ def sd1() -> StableDiffusionPipeline:
         feature_extractor=None,
         requires_safety_checker=False,
     )
+
+
+def inpainting() -> StableDiffusionInpaintPipeline:
+    """Stable Diffusion 1.x for inpainting: a U-Net of nine channels."""
+    pipe = sd1()
+    unet = _unet(cross_attention_dim=64, attention_head_dim=8, in_channels=9)
+    parts = {**pipe.components, "unet": unet, "image_encoder": None}
+    return StableDiffusionInpaintPipeline(**parts, requires_safety_checker=False)
 
 
 def sd2() -> StableDiffusionPipeline:

@@ -57,7 +57,8 @@ def upscale(
 
     studio, entry, recipe = opened(session, prefix, model, whole=False)
     given = {name: value for name, value in changed.items() if value is not None}
-    larger = replace(
-        begun_from(recipe, entry.id), upscale=by, upscaler=upscaler, strength=strength, tile=tile
-    )
-    draw(session, studio, [replace(larger, **given)], form)
+    # Tiles follow no ControlNet and look at no references.
+    recipe = replace(recipe, control=None, control_image=None, control_weight=None)
+    recipe = replace(begun_from(recipe, entry.id), adapter=None, reference=(), **given)
+    larger = replace(recipe, upscale=by, upscaler=upscaler, strength=strength, tile=tile)
+    draw(session, studio, [larger], form)

@@ -86,9 +86,12 @@ class Beginning:
         return self._noised(0) / getattr(self.scheduler, "init_noise_sigma", 1.0)
 
     def put_back(self, index: int, latents: Tensor) -> Tensor:
-        """The latents after step `index`, from 0, with what the mask protects as it should be."""
+        """The latents after step `index`, from 0, with what the mask protects as it should be.
+
+        A model that is shown what is around the mask keeps to that by itself.
+        """
         mask = self.ground.mask
-        if mask is None:
+        if mask is None or self.ground.around is not None:
             return latents
         is_last = index + 1 == len(self.scheduler.timesteps)
         source = self.ground.latents if is_last else self._noised(index + 1)

@@ -19,16 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ground:
-    """A canvas as latents, float32, on the model's device."""
+    """A canvas as latents, float32, on the model's device.
+
+    around: the same with grey in place of what is drawn anew, for a model that is shown that
+    """
 
     latents: Tensor
     mask: Tensor | None
+    around: Tensor | None = None
 
 
 def encode_canvas(model: Model, canvas: Canvas) -> Ground:
     """The latents of the canvas; every cell that the mask touches is drawn anew."""
-    mask = None if canvas.mask is None else _cells(model, canvas.mask)
-    return Ground(encode(model, canvas.image), mask)
+    if canvas.mask is None:
+        return Ground(encode(model, canvas.image), None)
+    around = encode(model, _greyed(canvas.image, canvas.mask)) if model.takes_mask else None
+    return Ground(encode(model, canvas.image), _cells(model, canvas.mask), around)
 
 
 def encode(model: Model, image: Image.Image) -> Tensor:
@@ -58,6 +64,17 @@ def _scaled(config: object, latent: Tensor) -> Tensor:
     shape = (1, latent.shape[1], 1, 1)
     mean, std = latent.new_tensor(mean).view(shape), latent.new_tensor(std).view(shape)
     return (latent - mean) * scale / std
+
+
+def _greyed(image: Image.Image, mask: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    grey = Image.new("RGB", image.size, (128, 128, 128))
+    return Image.composite(grey, image, mask.point(_all_or_nothing))
+
+
+def _all_or_nothing(value: int) -> int:
+    return 255 if value else 0
 
 
 def _cells(model: Model, mask: Image.Image) -> Tensor:

@@ -106,7 +106,7 @@ def _texts(model: Model, recipe: Recipe, count: int) -> Conditioning:
         model,
         [recipe.prompt] * count,
         [recipe.negative] * count,
-        guided=(recipe.guidance or 0) > 1,
+        guided=model.guidance == "free" and (recipe.guidance or 0) > 1,
         steps=recipe.steps or 1,
         clip_skip=recipe.clip_skip,
     )

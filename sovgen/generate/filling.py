@@ -26,6 +26,7 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
     Raises BadRecipe for a size off the model's grid, and for a setting that the model cannot obey.
     """
     _refuse_reuse(model, recipe)
+    _refuse_maskless(model, recipe)
     width, height = model.native_size
     filled = replace(
         recipe,
@@ -49,6 +50,14 @@ def _weight_of_control(recipe: Recipe) -> float | None:
     if recipe.control and recipe.control_weight is None:
         return 1.0
     return recipe.control_weight
+
+
+def _refuse_maskless(model: Model, recipe: Recipe) -> None:
+    if model.takes_mask and not (recipe.mask or recipe.margins):
+        raise BadRecipe(
+            f"{model.name} is made for inpainting: it fills a hole in a picture.",
+            "Give the picture with --from, and the hole with --mask or --extend.",
+        )
 
 
 def _refuse_reuse(model: Model, recipe: Recipe) -> None:

@@ -17,6 +17,7 @@ from sovgen.generate.listening import listening
 from sovgen.generate.packing import pack, unpack
 from sovgen.generate.reuse import reused
 from sovgen.generate.schedulers import build_scheduler
+from sovgen.generate.showing import showing
 from sovgen.generate.steering import first_guidance
 from sovgen.generate.watching import Moment, Watched
 from sovgen.models.quiet import libraries_held_back
@@ -45,8 +46,7 @@ def draw_noise(model: Model, width: int, height: int, sources: Sequence[torch.Ge
     """Unit noise, float32, on the model's device; the scheduler scales it."""
     import torch
 
-    channels = model.denoiser.config.in_channels // model.kind.packed**2
-    shape = (1, channels, height // model.cell, width // model.cell)
+    shape = (1, model.channels, height // model.cell, width // model.cell)
     rows = [torch.randn(shape, generator=source, dtype=torch.float32) for source in sources]
     return torch.cat(rows).to(model.device)
 
@@ -80,6 +80,7 @@ def denoise(
         np.errstate(divide="ignore"),
         libraries_held_back(),
         reused(pipe, recipe.cache_interval),
+        showing(model.denoiser, ground),
     ):
         pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule)
         if on_moment:

@@ -99,12 +99,15 @@ class Layout:
 
 
 def refuse_other_tasks(name: str, kind: Family, configs: Configs) -> None:
-    """Raise ModelUnsupported for a denoiser that takes more than the latent."""
+    """Raise ModelUnsupported for a denoiser that takes more than the latent.
+
+    A U-Net for inpainting takes a mask and the latent of what is around it besides.
+    """
     latent = configs["vae"].get("latent_channels", 4) * kind.packed**2
     takes = configs[kind.denoiser].get("in_channels", latent)
-    if takes != latent:
+    if takes not in (latent, *([2 * latent + 1] if kind.denoiser == "unet" else [])):
         raise ModelUnsupported(
             f"The denoiser of {name} takes {takes} channels, its latent has {latent}: it is made "
-            "for inpainting or editing, not for drawing from words.",
+            "for editing, not for drawing from words.",
             "Use the text-to-image model of the same family.",
         )

@@ -75,6 +75,16 @@ class Model:
         return getattr(self.pipe, self.kind.denoiser)
 
     @property
+    def channels(self) -> int:
+        """Of a latent."""
+        return int(self.pipe.vae.config.latent_channels)
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether it was made for inpainting: it is shown a mask and what is around it."""
+        return bool(self.denoiser.config.in_channels == 2 * self.channels + 1)
+
+    @property
     def max_tokens(self) -> int:
         """Tokens of the text tower that reads the most, its markers included."""
         return max(self.tokens.values())

@@ -46,5 +46,6 @@ def predicts_velocity(unet: Any) -> bool:  # noqa: ANN401
     texts = torch.zeros(1, 2, config.cross_attention_dim, device=unet.device)
     with torch.inference_mode():
         answer = unet(noise, _LAST_TIMESTEP, encoder_hidden_states=texts, return_dict=False)[0]
+    noise = noise[:, : answer.shape[1]]
     found = (answer.float() * noise).mean() / noise.square().mean()
     return bool(found < 0.5)

@@ -233,3 +233,40 @@ def test_sdxl_begins_from_a_picture_too(tmp_path: Path) -> None:
     picture = draw(model, replace(FOX, sampler="euler", mask="hole"))
     outside = np.asarray(hole()) == 0
     assert (values(picture.image)[outside] == values(SHADES)[outside]).all()
+
+
+@pytest.fixture(scope="module")
+def inpainting(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    folder = tmp_path_factory.mktemp("inpainting")
+    tiny.inpainting().save_pretrained(folder)
+    return load_model(folder, device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_model_made_for_inpainting_is_shown_the_hole(inpainting: Model, strength: float) -> None:
+    recipe = replace(FOX, strength=strength)
+    ground = encode_canvas(inpainting, Canvas(SHADES, hole()))
+    expected = theirs(
+        inpainting,
+        StableDiffusionInpaintPipeline,
+        recipe,
+        image=ground.latents,
+        masked_image_latents=ground.around,
+        mask_image=hole(),
+        strength=strength,
+        height=64,
+        width=64,
+    )
+    ours = latents(inpainting, recipe, Canvas(SHADES, hole()))
+    assert torch.allclose(ours, expected, atol=1e-4)
+    picture = draw(inpainting, replace(recipe, mask="hole"))
+    outside = np.asarray(hole()) == 0
+    assert (values(picture.image)[outside] == values(SHADES)[outside]).all()
+    assert draw(inpainting, replace(recipe, margins="8,0,0,0")).image.size == (72, 64)
+
+
+def test_model_made_for_inpainting_draws_nothing_else(inpainting: Model) -> None:
+    for recipe in (replace(FOX, init=None, strength=None), FOX):
+        with pytest.raises(BadRecipe, match="made for inpainting") as caught:
+            draw(inpainting, recipe)
+        assert "--mask" in caught.value.hint

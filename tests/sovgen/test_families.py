@@ -257,7 +257,7 @@ def test_editing_transformer_and_missing_tower_are_refused(
 ) -> None:
     folder = Path(shutil.copytree(tiny_transformers / "flux_dev", tmp_path / "fill"))
     rewrite(folder / "transformer" / "config.json", in_channels=384)
-    with pytest.raises(ModelUnsupported, match="inpainting or editing"):
+    with pytest.raises(ModelUnsupported, match="made for editing"):
         describe_model(folder)
     shutil.rmtree(folder / "text_encoder_2")
     with pytest.raises(ModelDamaged, match="text_encoder_2"):

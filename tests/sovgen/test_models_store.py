@@ -165,9 +165,9 @@ def test_pipeline_that_cannot_be_driven_is_refused(
         describe_model(folder)
 
 
-def test_inpainting_model_is_refused_with_the_reason(folder: Path) -> None:
-    rewrite(folder / "unet" / "config.json", in_channels=9)
-    with pytest.raises(ModelUnsupported, match="inpainting"):
+def test_editing_model_is_refused_with_the_reason(folder: Path) -> None:
+    rewrite(folder / "unet" / "config.json", in_channels=8)
+    with pytest.raises(ModelUnsupported, match="made for editing"):
         describe_model(folder)
 
 

@@ -55,7 +55,11 @@ def _encoding(configs: Configs, negative: bool) -> Mapping[str, Any]:
 
 SD = Family(
     pipeline="StableDiffusionPipeline",
-    aliases=("StableDiffusionImg2ImgPipeline", "LatentConsistencyModelPipeline"),
+    aliases=(
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInpaintPipeline",
+        "LatentConsistencyModelPipeline",
+    ),
     denoiser="unet",
     parts=_ONE_TOWER,
     title=_title,
@@ -65,7 +69,10 @@ SD = Family(
 )
 SDXL = Family(
     pipeline="StableDiffusionXLPipeline",
-    aliases=("StableDiffusionXLImg2ImgPipeline",),
+    aliases=(
+        "StableDiffusionXLImg2ImgPipeline",
+        "StableDiffusionXLInpaintPipeline",
+    ),
     denoiser="unet",
     parts=_TWO_TOWERS,
     title=lambda configs: "Stable Diffusion XL",
