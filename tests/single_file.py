@@ -21,25 +21,27 @@ Tensors = dict[str, torch.Tensor]
 
 def save_single(pipe: Pipe, path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write a pipeline as one safetensors file, with what its metadata is to say."""
-    tensors = _under("model.diffusion_model.", _original_unet(pipe.unet))
-    tensors |= _under("first_stage_model.", original_vae(pipe.vae))
+    tensors = under("model.diffusion_model.", _original_unet(pipe.unet))
+    tensors |= under("first_stage_model.", original_vae(pipe.vae))
     if isinstance(pipe, StableDiffusionXLPipeline):
         first, second = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
-        tensors |= _under(first, _original_clip(pipe.text_encoder))
-        tensors |= _under(second, _original_open_clip(pipe.text_encoder_2))
+        tensors |= under(first, original_clip(pipe.text_encoder))
+        tensors |= under(second, _original_open_clip(pipe.text_encoder_2))
     elif pipe.text_encoder.config.hidden_act == "gelu":
         tower = _original_open_clip(pipe.text_encoder)
-        tensors |= _under("cond_stage_model.model.", tower | _unused_layer(tower))
+        tensors |= under("cond_stage_model.model.", tower | _unused_layer(tower))
     else:
-        tensors |= _under("cond_stage_model.transformer.", _original_clip(pipe.text_encoder))
+        tensors |= under("cond_stage_model.transformer.", original_clip(pipe.text_encoder))
     save_file({k: v.contiguous() for k, v in tensors.items()}, path, dict(metadata or {}))
 
 
-def _under(prefix: str, tensors: Tensors) -> Tensors:
+def under(prefix: str, tensors: Tensors) -> Tensors:
+    """Every name with a prefix before it."""
     return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
-def _renamed(name: str, pairs: Mapping[str, str]) -> str:
+def renamed(name: str, pairs: Mapping[str, str]) -> str:
+    """The name after every replacement, in order."""
     for pattern, replacement in pairs.items():
         name = re.sub(pattern, replacement, name)
     return name
@@ -77,8 +79,8 @@ def original_names(unet: UNet2DConditionModel) -> dict[str, str]:
         for new, old in blocks.items():
             if name.startswith(new):
                 rest = name[len(new) - 1 :]
-                return old + (_renamed(rest, _RESNET) if ".resnets." in new else rest)
-        return _renamed(name, _UNET_ENDS)
+                return old + (renamed(rest, _RESNET) if ".resnets." in new else rest)
+        return renamed(name, _UNET_ENDS)
 
     return {name: original(name) for name in unet.state_dict()}
 
@@ -126,7 +128,7 @@ _VAE = {
 
 
 def original_vae(vae: AutoencoderKL) -> Tensors:
-    """The autoencoder's tensors as the original code names them."""
+    """An autoencoder under its authors' names."""
     top = len(vae.config.block_out_channels) - 1
 
     def original(name: str) -> str:
@@ -135,7 +137,7 @@ def original_vae(vae: AutoencoderKL) -> Tensors:
             r"decoder\.up_blocks\.(\d)\.", lambda m: f"decoder.up.{top - int(m[1])}.", name
         )
         name = name.replace(".resnets.", ".block.") if "decoder.up." in name else name
-        return _renamed(name.replace(".upsamplers.0.", ".upsample."), _VAE)
+        return renamed(name.replace(".upsamplers.0.", ".upsample."), _VAE)
 
     def as_convolution(name: str, tensor: torch.Tensor) -> torch.Tensor:
         matrix = ".attn_1." in name and name.endswith("weight") and tensor.ndim == 2
@@ -145,10 +147,11 @@ def original_vae(vae: AutoencoderKL) -> Tensors:
     return {name: as_convolution(name, tensor) for name, tensor in named.items()}
 
 
-def _original_clip(tower: CLIPTextModel) -> Tensors:
-    # Newer transformers leave the prefix out.
-    tensors = tower.state_dict()
-    return {f"text_model.{name.removeprefix('text_model.')}": t for name, t in tensors.items()}
+def original_clip(tower: CLIPTextModel | CLIPTextModelWithProjection) -> Tensors:
+    """A CLIP tower as transformers 4 named it; newer ones leave the prefix out."""
+    tensors = {n.removeprefix("text_model."): t for n, t in tower.state_dict().items()}
+    own = ("text_projection.",)
+    return {n if n.startswith(own) else f"text_model.{n}": t for n, t in tensors.items()}
 
 
 _OPEN_CLIP = {
@@ -165,7 +168,7 @@ _OPEN_CLIP = {
 
 
 def _original_open_clip(tower: CLIPTextModel | CLIPTextModelWithProjection) -> Tensors:
-    tensors = {_renamed(name, _OPEN_CLIP): t for name, t in tower.state_dict().items()}
+    tensors = {renamed(name, _OPEN_CLIP): t for name, t in tower.state_dict().items()}
     for name in [n for n in tensors if ".q_proj." in n]:
         thirds = [tensors.pop(name.replace("q_proj", f"{part}_proj")) for part in "qkv"]
         tensors[name.replace(".q_proj.", ".in_proj_")] = torch.cat(thirds)

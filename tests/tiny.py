@@ -140,22 +140,25 @@ def sdxl() -> StableDiffusionXLPipeline:
 def sd3() -> StableDiffusion3Pipeline:
     """Stable Diffusion 3: a joint transformer, two CLIP towers with projections and a T5."""
     torch.manual_seed(_SEED)
+    small = CLIPTextModelWithProjection(_text_config(64, 2, "quick_gelu"))
+    # As in all of SD 3's models.
+    torch.nn.init.eye_(small.text_projection.weight)
     return StableDiffusion3Pipeline(
         transformer=SD3Transformer2DModel(
             sample_size=8,
             patch_size=2,
             in_channels=16,
             num_layers=2,
-            attention_head_dim=32,
+            attention_head_dim=64,
             num_attention_heads=2,
-            caption_projection_dim=64,
+            caption_projection_dim=128,
             joint_attention_dim=192,
             pooled_projection_dim=64 + 128,
             out_channels=16,
             pos_embed_max_size=16,
         ).eval(),
         vae=vae(16, scaling_factor=1.5305, shift_factor=0.0609, **_NO_QUANT),
-        text_encoder=CLIPTextModelWithProjection(_text_config(64, 2, "quick_gelu")),
+        text_encoder=small,
         text_encoder_2=CLIPTextModelWithProjection(_text_config(128, 2, "gelu")),
         text_encoder_3=_t5(192),
         tokenizer=_tokenizer("<|endoftext|>"),

@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING, Any
 from index.bundled import bundled_model
 from sovgen.errors import ModelDamaged
 from sovgen.models.layout import Layout
+from sovgen.models.originals import T5, UNET
 from sovgen.models.safety import load_checker
+from sovgen.models.vocabulary import find_t5_vocabulary
 
 if TYPE_CHECKING:
     import torch
 
     Dtypes = Mapping[str, torch.dtype]
+
+T5_CLASS = "T5EncoderModel"
 
 
 def open_pipeline(layout: Layout, dtypes: Dtypes, *, safety: bool) -> Any:  # noqa: ANN401
@@ -78,7 +82,8 @@ def _open_file(layout: Layout, dtypes: Dtypes) -> Any:  # noqa: ANN401
 
 def _write_configs(folder: Path, layout: Layout) -> None:
     index = {name: ["diffusers", cls] for name, cls in layout.parts.items()}
-    index |= {n: ["transformers", c] for n, c in layout.parts.items() if n.startswith("t")}
+    texts = ("text_encoder", "tokenizer")
+    index |= {n: ["transformers", c] for n, c in layout.parts.items() if n.startswith(texts)}
     _write_json(folder / "model_index.json", {"_class_name": layout.pipeline, **index})
     for name, config in layout.configs.items():
         if name.startswith("tokenizer"):
@@ -93,12 +98,16 @@ def _write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _tokenizers(layout: Layout) -> dict[str, Any]:
-    """CLIP's tokenizer, which is the bundled model's, with the padding and length of each tower."""
-    from transformers import CLIPTokenizer
+    """CLIP's, which is the bundled model's, with the padding and length of each tower; T5's."""
+    from transformers import CLIPTokenizer, T5Tokenizer
 
     made = {}
     for tower in layout.towers:
         name = tower.replace("text_encoder", "tokenizer")
+        if layout.parts[tower] == T5_CLASS:
+            vocabulary = find_t5_vocabulary(layout.path)
+            made[name] = T5Tokenizer.from_pretrained(str(vocabulary), local_files_only=True)
+            continue
         made[name] = CLIPTokenizer.from_pretrained(
             str(bundled_model() / "tokenizer"),
             model_max_length=layout.configs[tower]["max_position_embeddings"],
@@ -109,25 +118,48 @@ def _tokenizers(layout: Layout) -> dict[str, Any]:
 
 
 def _towers(folder: Path, layout: Layout, dtypes: Dtypes) -> dict[str, Any]:
-    """The text towers, where they take another dtype than the rest."""
-    if not any(name in dtypes for name in layout.towers):
-        return {}
+    """The text towers, each in its own dtype; None for one that is not there."""
     import transformers
     from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
-    from safetensors.torch import load_file
 
-    checkpoint = load_file(layout.path)
-    return {
-        name: create_diffusers_clip_model_from_ldm(
+    tensors = _read_towers(layout.path)
+    made: dict[str, Any] = dict.fromkeys(layout.kind.optional - set(layout.parts))
+    for name in layout.towers:
+        dtype = dtypes.get(name, dtypes["default"])
+        if layout.parts[name] == T5_CLASS:
+            made[name] = _t5(layout.configs[name], tensors, dtype)
+            continue
+        made[name] = create_diffusers_clip_model_from_ldm(
             getattr(transformers, layout.parts[name]),
-            checkpoint=checkpoint,
+            checkpoint=tensors,
             subfolder=name,
             config=str(folder),
-            torch_dtype=dtypes[name],
+            torch_dtype=dtype,
             local_files_only=True,
         )
-        for name in layout.towers
-    }
+    return made
+
+
+def _read_towers(path: Path) -> dict[str, Any]:
+    """All tensors but those of the denoiser, which are most of the file."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys() if not name.startswith(UNET)}
+
+
+def _t5(config: Mapping[str, Any], tensors: Mapping[str, Any], dtype: torch.dtype) -> Any:  # noqa: ANN401
+    """diffusers' own reader leaves the embedding without numbers where the file has it once."""
+    import torch
+    from transformers import T5Config, T5EncoderModel
+
+    with torch.device("meta"):
+        model = T5EncoderModel(T5Config(**config))
+    state = {n.removeprefix(T5): t.to(dtype) for n, t in tensors.items() if n.startswith(T5)}
+    state.setdefault("encoder.embed_tokens.weight", state["shared.weight"])
+    model.load_state_dict(state, assign=True)
+    model.tie_weights()
+    return model.train(False)
 
 
 def _refuse_gaps(layout: Layout, pipe: Any) -> None:  # noqa: ANN401

@@ -46,16 +46,18 @@ def denoiser(shapes: Shapes) -> dict[str, Any]:
 
 def autoencoder(shapes: Shapes) -> dict[str, Any]:
     """`AutoencoderKL`'s configuration. Raises KeyError when a tensor is not there."""
-    levels = _count(shapes, r"encoder\.down\.(\d+)\.")
+    levels = count(shapes, r"encoder\.down\.(\d+)\.")
     first_conv = "encoder.down.{}.block.0.conv1.weight"
     return {
         "in_channels": shapes["encoder.conv_in.weight"][1],
         "out_channels": shapes["decoder.conv_out.weight"][0],
         "latent_channels": shapes["decoder.conv_in.weight"][1],
         "block_out_channels": [shapes[first_conv.format(level)][0] for level in range(levels)],
-        "layers_per_block": _count(shapes, r"encoder\.down\.0\.block\.(\d+)\."),
+        "layers_per_block": count(shapes, r"encoder\.down\.0\.block\.(\d+)\."),
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "use_quant_conv": "quant_conv.weight" in shapes,
+        "use_post_quant_conv": "post_quant_conv.weight" in shapes,
     }
 
 
@@ -67,7 +69,7 @@ def clip_tower(shapes: Shapes) -> dict[str, Any]:
         vocabulary,
         width,
         positions=shapes[f"{embeddings}position_embedding.weight"][0],
-        layers=_count(shapes, r"text_model\.encoder\.layers\.(\d+)\."),
+        layers=count(shapes, r"text_model\.encoder\.layers\.(\d+)\."),
         inner=shapes[f"{layer}mlp.fc1.weight"][0],
         projection=width,
     )
@@ -76,7 +78,7 @@ def clip_tower(shapes: Shapes) -> dict[str, Any]:
 def open_clip_tower(shapes: Shapes, *, whole: bool) -> dict[str, Any]:
     """The same from OpenCLIP's names; SD 2.x's tower is not `whole`: its last layer is unused."""
     vocabulary, width = shapes["token_embedding.weight"]
-    layers = _count(shapes, r"transformer\.resblocks\.(\d+)\.")
+    layers = count(shapes, r"transformer\.resblocks\.(\d+)\.")
     return _tower(
         vocabulary,
         width,
@@ -106,7 +108,7 @@ def _tower(
 def _levels(shapes: Shapes) -> list[list[int]]:
     """The numbers of the input blocks of each level; a downsampling block ends one."""
     levels: list[list[int]] = [[]]
-    for number in range(1, _count(shapes, r"input_blocks\.(\d+)\.")):
+    for number in range(1, count(shapes, r"input_blocks\.(\d+)\.")):
         if f"input_blocks.{number}.0.op.weight" in shapes:
             levels.append([])
         else:
@@ -120,10 +122,10 @@ def _channels(shapes: Shapes, block: int) -> int:
 
 def _depth(shapes: Shapes, prefix: str) -> int:
     """How many transformer blocks stand under the prefix; 0 is no attention."""
-    return _count(shapes, rf"{re.escape(prefix)}transformer_blocks\.(\d+)\.")
+    return count(shapes, rf"{re.escape(prefix)}transformer_blocks\.(\d+)\.")
 
 
-def _count(shapes: Shapes, pattern: str) -> int:
+def count(shapes: Shapes, pattern: str) -> int:
     """One more than the largest number that the pattern finds at the start of a name."""
     begins = re.compile(pattern)
     return 1 + max((int(m[1]) for name in shapes if (m := begins.match(name))), default=-1)

@@ -1,4 +1,4 @@
-"""A single safetensors file in the original key layout of SD 1.x, SD 2.x or SDXL.
+"""A single safetensors file in the original key layout of SD 1.x, 2.x, XL, 3.x or FLUX.1.
 
 The family and the shape of every part are worked out from the tensors, never from the file's name;
 what shapes cannot tell is in `families/*.json`. Only the header is read.
@@ -7,46 +7,39 @@ what shapes cannot tell is in `families/*.json`. Only the header is read.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from sovgen.errors import ModelDamaged, ModelUnsupported
-from sovgen.models import shapes
-from sovgen.models.families import SD, SDXL
+from sovgen.models.families import FLUX, SD3
 from sovgen.models.layout import Layout, refuse_other_tasks
+from sovgen.models.originals import ORIGINALS, REFINER_TOWER, UNET, Original
 from sovgen.models.shapes import Shapes
+from sovgen.models.transformer_shapes import t5_tower
+from sovgen.models.vocabulary import find_t5_vocabulary
 from sovgen.models.weights import Header, Weights, precision, read_header
 
-UNET, VAE = "model.diffusion_model.", "first_stage_model."
-_SD1_TOWER = "cond_stage_model.transformer."
-_SD2_TOWER = "cond_stage_model.model."
-_XL_TOWER, _XL_TOWER_2 = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
-_REFINER_TOWER = "conditioner.embedders.0.model."
-_PREFIXES = {
-    "sd1": {"text_encoder": _SD1_TOWER},
-    "sd2": {"text_encoder": _SD2_TOWER},
-    "sdxl": {"text_encoder": _XL_TOWER, "text_encoder_2": _XL_TOWER_2},
-}
 _CLASSES = {
     "unet": "UNet2DConditionModel",
     "vae": "AutoencoderKL",
-    "text_encoder": "CLIPTextModel",
-    "text_encoder_2": "CLIPTextModelWithProjection",
     "tokenizer": "CLIPTokenizer",
     "tokenizer_2": "CLIPTokenizer",
 }
+_TRANSFORMERS = {"sd3": "SD3Transformer2DModel", "flux": "FluxTransformer2DModel"}
 # What else comes as one file, by a piece of its tensors' names.
 _OTHERS = {
     "lora_": "a LoRA, which changes a model and is none itself",
     ".lora_A.": "a LoRA, which changes a model and is none itself",
     "control_model.": "a ControlNet, which steers a model and is none itself",
-    "joint_blocks.": "a Stable Diffusion 3 model",
-    "double_blocks.": "a FLUX model",
+    "joint_blocks.": "a Stable Diffusion 3 model without its text towers and autoencoder",
+    "double_blocks.": "a FLUX.1 model without its text towers and autoencoder",
+    "inverted_conv.": "a Sana denoiser: its Gemma and its autoencoder are not in the file",
+    "cross_attn.kv_linear.": "a PixArt denoiser: its T5 and its autoencoder are not in the file",
     "emb_params": "a textual inversion, which adds a word to a model and is none itself",
-    _REFINER_TOWER: "an SDXL refiner: it finishes pictures, it cannot begin one",
+    REFINER_TOWER: "an SDXL refiner: it finishes pictures, it cannot begin one",
     "down_blocks.": "one part of a diffusers folder; give the folder",
     "text_model.": "a text tower alone; give the folder that it lies in",
 }
@@ -56,23 +49,21 @@ def read_file(path: Path) -> Layout:
     """Read and judge a single file.
 
     Raises UnsafeWeights for a pickle, ModelDamaged for a file that is truncated or lacks tensors,
-    and ModelUnsupported for one that is no text-to-image model of the three families.
+    and ModelUnsupported for one that is no whole text-to-image model of its families.
     """
     header = read_header(path)
-    family = _family(path, header)
-    base = json.loads(_families().joinpath(f"{family}.json").read_text(encoding="utf-8"))
-    prefixes = {"unet": UNET, "vae": VAE, **_PREFIXES[family]}
-    found = {part: _under(header, prefix) for part, prefix in prefixes.items()}
-    configs = _configs(path, base, found, header)
-    kind = SDXL if base["pipeline"] == SDXL.pipeline else SD
-    refuse_other_tasks(path.name, kind, configs)
+    original = _original(path, header)
+    base = json.loads(_families().joinpath(f"{original.configs}.json").read_text(encoding="utf-8"))
+    found = _parts(path, original, header)
+    configs = _configs(path, original, base, found, header)
+    refuse_other_tasks(path.name, original.kind, configs)
     return Layout(
         path=path,
-        kind=kind,
-        parts={**{part: _CLASSES[part] for part in configs if part in _CLASSES}, **_own(base)},
+        kind=original.kind,
+        parts={name: _class_of(original, base, name) for name in configs},
         configs=configs,
         weights={"": Weights((path,))},
-        numbers={part: sum(map(prod, tensors.values())) for part, tensors in found.items()},
+        numbers={part: _numbers(original, part, tensors) for part, tensors in found.items()},
         precision=precision([header]),
     )
 
@@ -89,52 +80,112 @@ def predicts(header: Header) -> str | None:
     return "v_prediction" if "v_pred" in header.tensors else None
 
 
-def _family(path: Path, header: Header) -> str:
+def _original(path: Path, header: Header) -> Original:
     names = header.tensors
-    if any(name.startswith(UNET) for name in names):
-        for family, towers in _PREFIXES.items():
-            if all(any(n.startswith(prefix) for n in names) for prefix in towers.values()):
-                return family
+    for original in ORIGINALS:
+        begins = UNET + original.tells
+        towers = [name for name in original.kind.towers if name in original.prefixes]
+        needed = [original.prefixes[name] for name in towers if name not in original.spare]
+        if all(_any_begins(names, prefixes) for prefixes in ((begins,), *needed)):
+            return original
     for piece, what in _OTHERS.items():
         if any(piece in name for name in names):
             raise ModelUnsupported(f"{path.name} is {what}.", _HINT)
     raise ModelUnsupported(
-        f"{path.name} is no Stable Diffusion 1.x, 2.x or XL model with its text towers.", _HINT
+        f"{path.name} is no Stable Diffusion or FLUX.1 model with its text towers.", _HINT
     )
 
 
-_HINT = "sovgen draws with whole SD 1.x, SD 2.x and SDXL files and with diffusers folders."
+_HINT = (
+    "sovgen draws with whole files of SD 1.x, 2.x, XL, 3.x and FLUX.1, and with diffusers folders."
+)
+
+
+def _any_begins(names: Iterable[str], prefixes: tuple[str, ...]) -> bool:
+    return any(name.startswith(prefixes) for name in names)
+
+
+def _parts(path: Path, original: Original, header: Header) -> dict[str, Shapes]:
+    """The tensors of each part that is there; a T5 counts only where its vocabulary is."""
+    begins = {
+        part: next(p for p in prefixes if _has(header, p, prefixes))
+        for part, prefixes in original.prefixes.items()
+    }
+    read: dict[str, Shapes] = {part: _under(header, prefix) for part, prefix in begins.items()}
+    found = {
+        part: tensors for part, tensors in read.items() if tensors or part not in original.spare
+    }
+    t5 = [part for part in found if original.readers[part] is t5_tower]
+    if t5 and find_t5_vocabulary(path) is None:
+        if not original.spare.issuperset(t5):
+            raise ModelUnsupported(
+                f"{path.name} holds a T5 without its vocabulary, and no model here lends one.",
+                "Put the folder tokenizer_2 of a FLUX.1 or tokenizer_3 of an SD 3 diffusers folder "
+                "beside the file, or use the diffusers folder.",
+            )
+        found = {part: tensors for part, tensors in found.items() if part not in t5}
+    return found
+
+
+def _has(header: Header, prefix: str, prefixes: tuple[str, ...]) -> bool:
+    return prefix == prefixes[-1] or _any_begins(header.tensors, (prefix,))
+
+
+def _numbers(original: Original, part: str, tensors: Shapes) -> int:
+    """How many numbers the part has; SD 3's smaller CLIP is completed by an identity."""
+    stored = sum(map(prod, tensors.values()))
+    if original.kind is SD3 and part == "text_encoder" and "text_projection.weight" not in tensors:
+        stored += int(tensors["text_model.embeddings.token_embedding.weight"][1]) ** 2
+    return stored
+
+
+def _class_of(original: Original, base: Mapping[str, Any], part: str) -> str:
+    if part == "scheduler":
+        return str(base["scheduler"]["_class_name"])
+    if part == "transformer":
+        return _TRANSFORMERS[original.configs]
+    if part in original.readers and original.readers[part] is t5_tower:
+        return "T5EncoderModel"
+    if part.startswith("text_encoder"):
+        plain = part == "text_encoder" and original.kind is not SD3
+        return "CLIPTextModel" if plain else "CLIPTextModelWithProjection"
+    tower = part.replace("tokenizer", "text_encoder")
+    return "T5Tokenizer" if original.readers.get(tower) is t5_tower else _CLASSES[part]
 
 
 def _configs(
-    path: Path, base: Mapping[str, Any], found: Mapping[str, Shapes], header: Header
+    path: Path,
+    original: Original,
+    base: Mapping[str, Any],
+    found: Mapping[str, Shapes],
+    header: Header,
 ) -> dict[str, dict[str, Any]]:
-    readers: dict[str, Callable[[Shapes], dict[str, Any]]] = {
-        "unet": shapes.denoiser,
-        "vae": shapes.autoencoder,
-        "text_encoder": shapes.clip_tower,
-        "text_encoder_2": lambda tensors: shapes.open_clip_tower(tensors, whole=True),
-    }
-    if "token_embedding.weight" in found["text_encoder"]:
-        readers["text_encoder"] = lambda tensors: shapes.open_clip_tower(tensors, whole=False)
     try:
-        read = {part: readers[part](tensors) for part, tensors in found.items()}
+        read = {part: original.readers[part](tensors) for part, tensors in found.items()}
     except (KeyError, IndexError, ValueError) as error:
         raise ModelDamaged(
             f"{path.name} lacks tensors that its family has: {error}.",
             "Get the whole model: text towers, denoiser and autoencoder in one file.",
         ) from error
     configs = {part: {**base[part], **config} for part, config in read.items()}
-    configs |= {part: dict(base[part]) for part in base if part.startswith("tokenizer")}
-    configs["scheduler"] = _scheduler(base, header)
-    configs["unet"]["sample_size"] = _size(base, header) // 2 ** (
-        len(configs["vae"]["block_out_channels"]) - 1
-    )
+    towers = [name for name in original.kind.towers if name in found]
+    for name in (tower.replace("text_encoder", "tokenizer") for tower in towers):
+        configs[name] = dict(base[name])
+    configs["scheduler"] = _scheduler(base, header, configs)
+    cells = 2 ** (len(configs["vae"]["block_out_channels"]) - 1)
+    if original.kind is not FLUX:
+        configs[original.kind.denoiser]["sample_size"] = _size(base, header) // cells
     return configs
 
 
-def _scheduler(base: Mapping[str, Any], header: Header) -> dict[str, Any]:
+def _scheduler(
+    base: Mapping[str, Any], header: Header, configs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     scheduler = dict(base["scheduler"])
+    if "FlowMatch" in scheduler["_class_name"]:
+        if configs["transformer"].get("guidance_embeds"):
+            scheduler |= {"use_dynamic_shifting": True, "shift": 3.0}
+        return scheduler
     if said := predicts(header):
         scheduler["prediction_type"] = said
     if "ztsnr" in header.tensors:
@@ -146,10 +197,6 @@ def _size(base: Mapping[str, Any], header: Header) -> int:
     """The side in pixels that the model was trained at, as ModelSpec says it or as is usual."""
     side, _, _ = header.metadata.get("modelspec.resolution", "").partition("x")
     return int(side) if side.isdecimal() else int(base["size"])
-
-
-def _own(base: Mapping[str, Any]) -> dict[str, str]:
-    return {"scheduler": str(base["scheduler"]["_class_name"])}
 
 
 def _under(header: Header, prefix: str) -> dict[str, tuple[int, ...]]:

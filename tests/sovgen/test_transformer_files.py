@@ -1,0 +1,121 @@
+"""SD 3 and FLUX.1 as single files: told by their tensors, drawn as their folders are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import FluxTransformer2DModel
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from sovgen.errors import ModelUnsupported
+from sovgen.generate.generator import generate
+from sovgen.models.description import describe_model
+from sovgen.models.load import load_model
+from sovgen.recipe import Recipe
+from tests import tiny
+from tests.transformer_file import UNET, original_flux, save_flux, save_sd3
+
+FOX = Recipe("a red fox", negative="a dog", seed=3, steps=2, width=64, height=64)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`sd3.safetensors`, `small.safetensors` without a T5, and a T5's vocabulary beside them."""
+    root = tmp_path_factory.mktemp("files")
+    pipe = tiny.sd3()
+    pipe.tokenizer_3.save_pretrained(root / "t5" / "tokenizer_3")
+    save_sd3(pipe, root / "sd3.safetensors")
+    save_sd3(pipe, root / "small.safetensors", t5=False)
+    return root
+
+
+def test_sd3_file_draws_what_its_folder_draws(files: Path, tiny_transformers: Path) -> None:
+    folder = load_model(tiny_transformers / "sd3", "cpu", "float32")
+    file = load_model(files / "sd3.safetensors", "cpu", "float32")
+    assert (file.family, file.tokens) == (folder.family, folder.tokens)
+    assert file.own_scheduler.config.shift == folder.own_scheduler.config.shift
+    [one], [other] = generate(folder, [FOX]), generate(file, [FOX])
+    apart = np.asarray(one.image).astype(np.int16) - np.asarray(other.image)
+    assert np.abs(apart).max() <= 1
+
+
+def test_sd3_file_does_without_a_t5_that_it_lacks_or_that_has_no_vocabulary(
+    files: Path, tmp_path: Path
+) -> None:
+    alone = Path(shutil.copy(files / "sd3.safetensors", tmp_path))
+    for path in (files / "small.safetensors", alone):
+        assert len(describe_model(path).text_towers) == 2
+        [picture] = generate(load_model(path, "cpu", "float32"), [FOX])
+        assert picture.image.size == (64, 64)
+
+
+def test_denoiser_alone_is_refused_with_the_reason(files: Path, tmp_path: Path) -> None:
+    tensors = load_file(files / "small.safetensors")
+    save_file({n: t for n, t in tensors.items() if n.startswith(UNET)}, tmp_path / "x.safetensors")
+    with pytest.raises(ModelUnsupported, match="without its text towers"):
+        describe_model(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "says"),
+    [
+        ("blocks.0.cross_attn.kv_linear.weight", "PixArt.*T5"),
+        ("blocks.0.mlp.inverted_conv.conv.weight", "Sana.*Gemma"),
+    ],
+)
+def test_file_whose_towers_are_elsewhere_is_refused(tmp_path: Path, tensor: str, says: str) -> None:
+    save_file({tensor: torch.zeros(4, 4)}, tmp_path / "x.safetensors")
+    with pytest.raises(ModelUnsupported, match=says) as caught:
+        describe_model(tmp_path / "x.safetensors")
+    assert "diffusers folders" in caught.value.hint
+
+
+@pytest.fixture(scope="module")
+def flux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """FLUX.1 schnell of one double and one single block, as wide as the real one: 1 GB."""
+    root = tmp_path_factory.mktemp("flux")
+    pipe = tiny.flux_schnell()
+    pipe.tokenizer_2.save_pretrained(root / "t5" / "tokenizer_2")
+    pipe.transformer = _wide(pipe.transformer)
+    save_flux(pipe, root / "flux.safetensors")
+    del pipe
+    yield root / "flux.safetensors"
+    shutil.rmtree(root)
+
+
+def _wide(tiny_one: FluxTransformer2DModel) -> FluxTransformer2DModel:
+    wide = {"attention_head_dim": 128, "num_attention_heads": 24, "axes_dims_rope": (16, 56, 56)}
+    with torch.device("meta"):
+        model = FluxTransformer2DModel.from_config(tiny_one.config, **wide)
+    chance = torch.Generator().manual_seed(7)
+    drawn = 0.02 * torch.randn(1_000_003, generator=chance).to(torch.bfloat16)
+    state = {
+        name: drawn.repeat(-(-tensor.numel() // len(drawn)))[: tensor.numel()].view(tensor.shape)
+        for name, tensor in model.state_dict().items()
+    }
+    model.load_state_dict(state, assign=True)
+    return model
+
+
+def test_flux_file_of_real_width_draws_what_its_denoiser_computes(flux: Path) -> None:
+    told = describe_model(flux)
+    assert (told.family, told.precision) == ("FLUX.1 schnell", "bfloat16")
+    assert told.native_size == (1024, 1024)
+    model = load_model(flux, "cpu", "bfloat16")
+    denoiser = model.denoiser
+    assert denoiser.config.num_attention_heads == 24
+    # What lies side by side in the file, or with its halves the other way round.
+    moved = ("transformer_blocks.0.attn.", "single_transformer_blocks.0.", "norm_out.")
+    again = original_flux({n: t for n, t in denoiser.state_dict().items() if n.startswith(moved)})
+    with safe_open(flux, framework="pt") as file:
+        assert all(torch.equal(t, file.get_tensor(UNET + name)) for name, t in again.items())
+    del again
+    recipe = Recipe("a red fox", seed=3, steps=1, width=32, height=32)
+    [picture] = generate(model, [recipe])
+    assert picture.recipe.steps == 1
