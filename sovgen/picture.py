@@ -85,8 +85,12 @@ def encode_png(picture: Picture, *, private: bool = False) -> bytes:
 
 
 def a1111_text(recipe: Recipe, model_hash: str) -> str:
-    """The recipe as AUTOMATIC1111's web UI writes it, for the programs that read only that."""
-    lines = [recipe.prompt]
+    """The recipe as AUTOMATIC1111's web UI writes it, for the programs that read only that.
+
+    LoRAs are written into the prompt, as that program takes them: `<lora:name:0.8>`.
+    """
+    tags = [f"<lora:{text}>" for text in recipe.loras]
+    lines = [" ".join(filter(None, [recipe.prompt, *tags]))]
     if recipe.negative:
         lines.append(f"Negative prompt: {recipe.negative}")
     pairs = {
@@ -97,6 +101,7 @@ def a1111_text(recipe: Recipe, model_hash: str) -> str:
         "Size": f"{recipe.width}x{recipe.height}",
         "Model hash": model_hash[:10],
         "Model": recipe.model,
+        "VAE": recipe.vae,
         "Clip skip": recipe.clip_skip,
         "Skip Early CFG": _shown(recipe.guidance_from),
         "Variation seed": recipe.variation_seed,

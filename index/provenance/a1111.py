@@ -23,6 +23,7 @@ from index.provenance.metadata import Metadata
 KEYWORD = "parameters"
 # Theirs, with bounds that keep a long line of words from taking quadratic time.
 _PAIR = re.compile(r'\s{0,9}(\w[\w \-/]{1,80}):\s{0,9}("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_LORA = re.compile(r"<lora:([^:<>]{1,200})(?::([-+]?[\d.]{1,9}))?[^<>]{0,200}>")
 _SIZE = re.compile(r"(\d{1,9})x(\d{1,9})")
 _NEGATIVE = "Negative prompt:"
 _LEAST_PAIRS = 3
@@ -31,6 +32,7 @@ _LABELS = {
     "clip_skip": "Clip skip",
     "schedule": "Schedule type",
     "guidance_from": "Skip Early CFG",
+    "vae": "VAE",
 }
 _SCHEDULES = ("karras", "exponential", "beta", "simple")
 _KNOWN = frozenset(("Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Model hash"))
@@ -57,7 +59,7 @@ def from_text(written: str) -> Making:
     last = lines.pop() if has_parameters(written) else ""
     told = {key: _unquote(value.strip()) for key, value in _PAIR.findall(last)}
     prompt, negative = _split(lines)
-    settings = _settings(told)
+    settings = _settings(told, prompt)
     size = _SIZE.fullmatch(told.get("Size", ""))
     return Making(
         producer="a1111",
@@ -72,16 +74,22 @@ def from_text(written: str) -> Making:
         width=values.count(size[1]) if size else None,
         height=values.count(size[2]) if size else None,
         settings=settings,
-        extra=values.rest(told, _KNOWN.union(_LABELS[name] for name in settings)),
+        extra=values.rest(told, _KNOWN.union(_LABELS.get(name, "") for name in settings)),
     )
 
 
-def _settings(told: Mapping[str, str]) -> dict[str, object]:
-    """What has a column and is a value of it, by the column's name."""
+def _settings(told: Mapping[str, str], prompt: str) -> dict[str, object]:
+    """What has a column and is a value of it, by the column's name.
+
+    The prompt keeps its LoRAs, which it names with their weights.
+    """
+    loras = tuple(f"{name}:{weight or 1}" for name, weight in _LORA.findall(prompt))
     schedule = told.get(_LABELS["schedule"], "").lower()
     found = {
         "clip_skip": values.count(told.get(_LABELS["clip_skip"])),
         "schedule": schedule if schedule in _SCHEDULES else None,
+        "loras": loras or None,
+        "vae": values.filled(told.get(_LABELS["vae"])),
         "guidance_from": values.number(told.get(_LABELS["guidance_from"])),
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -121,7 +121,7 @@ class TestA1111:
         seed=12345,
         width=512,
         height=768,
-        settings={"schedule": "karras"},
+        settings={"schedule": "karras", "loras": ("ink:0.8",)},
         extra={
             "Denoising strength": "0.4",
             "Lora hashes": "ink: 0f1a, gold: 22bb",

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from index.provenance.a1111 import from_text
 from index.record import pixel_id, read_picture
 from sovgen.picture import Picture, a1111_text, encode_png
 from sovgen.recipe import Recipe
@@ -85,6 +86,13 @@ def test_a1111_line_tells_what_steered_the_picture() -> None:
     line = a1111_text(steered, FOX.model_hash).split("\n")[-1]
     assert "Sampler: Euler, Schedule type: Beta" in line
     assert "Clip skip: 2, Skip Early CFG: 0.25" in line
+
+
+def test_a1111_line_has_loras_in_the_prompt_and_is_read_back() -> None:
+    text = a1111_text(replace(FULL, loras=("ink:0.8", "v1.5:-2"), vae="soft"), FOX.model_hash)
+    assert text.startswith("a red fox, flat style <lora:ink:0.8> <lora:v1.5:-2>\n")
+    making = from_text(text)
+    assert making.settings == {"schedule": "karras", "loras": ("ink:0.8", "v1.5:-2"), "vae": "soft"}
 
 
 def test_a1111_line_has_no_negative_where_there_is_none() -> None:
