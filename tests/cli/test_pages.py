@@ -15,7 +15,7 @@ from sovgen.cli.main import program
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 # Written by hand, each line of their blocks a command; the other pages are made or run elsewhere.
-PAGES = ("pictures.md",)
+PAGES = ("models.md", "pictures.md")
 
 
 def blocks(page: str, kind: str = "") -> list[str]:

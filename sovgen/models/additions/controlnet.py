@@ -37,6 +37,12 @@ def check_control(model: Model, control: Addition) -> None:
             f"It takes a {_CLASS} for Stable Diffusion 1.x, 2.x or XL.",
         )
     refuse_other_family("a ControlNet", control.name, int(config["cross_attention_dim"]), model)
+    if int(config.get("in_channels", 4)) != own.in_channels:
+        raise ModelUnsupported(
+            f"The denoiser of {model.name} takes {own.in_channels} channels, {control.name} "
+            f"{config.get('in_channels', 4)}.",
+            "Draw with a model that is not made for inpainting.",
+        )
     theirs, ours = list(config["block_out_channels"]), list(own.block_out_channels)
     if theirs != ours:
         raise ModelUnsupported(
