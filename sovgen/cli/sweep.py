@@ -82,9 +82,9 @@ def sweep(
 
     Draws PROMPT with every sampler, guidance and number of steps, and in 64 steps. Writes a grid
     of the pictures and a plot of quality against time; prints what was measured, one way a line,
-    and last the answer. Quality is what the library's CLIP says: the likeness to the picture of 64
-    steps, which must reach 0.95, and adherence to the prompt, which may lose 0.01. Nothing is
-    added to the library.
+    and last the answer. Quality is what the library's CLIP says: likeness to the picture of 64
+    steps, which must reach 0.95, and adherence to the prompt, which may be 0.01 less than that of
+    the truest picture of 64 steps. Nothing is added to the library.
     """
     from sovgen.models.load import load_model
     from sovgen.recipe import Recipe

@@ -68,12 +68,13 @@ class Sweep:
         return next(measured for measured in self.references if measured.way == like)
 
     def enough(self) -> Measured | None:
-        """The quickest way that is as good as its reference; None when none is."""
+        """The way of fewest steps that is like its reference, and as true to the prompt as any
+        reference is; None when none is."""
         good = [measured for measured in self.ways if self._is_good(measured)]
         return min(good, key=lambda m: (m.way.steps, m.seconds), default=None)
 
     def _is_good(self, measured: Measured) -> bool:
-        lost = self.reference(measured.way).adherence - measured.adherence
+        lost = max(m.adherence for m in self.references) - measured.adherence
         return measured.similarity >= LEAST_SIMILARITY and lost <= MOST_LOST
 
 

@@ -133,6 +133,8 @@ def test_enough_is_the_fewest_steps_that_keep_both_qualities(sd2: Model) -> None
     assert swept.enough() == ways[2]
     assert report.answer(swept, sd2).startswith("8 steps of ddim, guidance 3 are enough for sd2")
     assert report.answer(Sweep(ways[:2], [whole]), sd2).startswith("None of these is enough")
+    truer = replace(measured(REFERENCE, 0.40, 1.0), way=Way("ddim", 7.0, REFERENCE))
+    assert Sweep(ways, [whole, truer]).enough() is None
 
 
 def test_chart_of_one_point_and_of_many_is_drawn() -> None:
