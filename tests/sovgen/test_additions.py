@@ -288,3 +288,55 @@ def test_recipe_names_what_was_given_by_path_and_sums_are_kept(sd1: Model, shelf
     assert set(picture.additions["vae"]) == {"soft-vae"}
     [again] = generate(sd1, [picture.recipe])
     assert encode_png(again) == encode_png(picture)
+
+
+def test_lora_that_was_trained_here_and_one_whose_alpha_diffusers_wrote_down(
+    sd1: Model, tmp_path: Path
+) -> None:
+    from sovgen.train.adapter import ATTENTION, CONVOLUTIONS, add_adapter, write_adapter
+
+    unet = tiny.sd1().unet
+    add_adapter(unet, additions.RANK, (*ATTENTION, *CONVOLUTIONS), seed=2)
+    for name, parameter in unet.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    unet.peft_config["default"].lora_alpha = 2 * additions.RANK
+    write_adapter(unet, tmp_path, "reds", 1, "sd1")
+    folder = tmp_path / "reds"
+    # kohya's file holds alphas equal to the rank, diffusers' tells twice that in its metadata
+    kohya = draw(sd1, replace(FOX, loras=(f"{folder / 'reds.safetensors'}:1",)))
+    assert apart(kohya, draw(sd1, replace(FOX, loras=(f"{folder}:0.5",)))) <= 1
+    assert apart(kohya, draw(sd1, FOX)) > 8
+
+
+@pytest.mark.parametrize("name", ["flux_schnell", "sd3"])
+def test_transformers_take_loras_and_vaes_too(
+    tiny_transformers: Path, tmp_path: Path, name: str
+) -> None:
+    model = load_model(tiny_transformers / name, "cpu", "float32", folders=[tmp_path])
+    fox = Recipe("a red fox", seed=11, steps=2, width=64, height=64)
+    lora, chance = {}, torch.Generator().manual_seed(3)
+    for layer, module in model.pipe.transformer.named_modules():
+        if layer.endswith((".to_q", ".to_v")):
+            outer, inner = module.weight.shape
+            lora[f"transformer.{layer}.lora_A.weight"] = torch.randn(4, inner, generator=chance)
+            lora[f"transformer.{layer}.lora_B.weight"] = torch.randn(outer, 4, generator=chance)
+    save_file(lora, tmp_path / "ink.safetensors")
+    vae = tiny.vae(model.pipe.vae.config.latent_channels, scaling_factor=0.4)
+    vae.save_pretrained(tmp_path / "soft")
+    plain = draw(model, fox)
+    inked = draw(model, replace(fox, loras=("ink:0.5",)))
+    assert apart(inked, plain) > 8
+    assert apart(draw(model, replace(fox, vae="soft")), plain) > 8
+    assert draw(model, fox) == plain
+    with pytest.raises(ModelUnsupported, match="textual inversion"):
+        save_file({"emb_params": torch.ones(1, 64)}, tmp_path / "word.safetensors")
+        generate(model, [replace(fox, embeddings=("word",))])
+
+
+def test_additions_go_with_a_beginning_and_with_parts_that_take_turns(sd1: Model) -> None:
+    turns = replace(with_all("sd1")["control"], prompt="a [red|blue] fox")
+    begun = replace(turns, init="disc", strength=0.5)
+    assert apart(draw(sd1, turns), draw(sd1, replace(turns, control=None, control_image=None))) > 8
+    plain = replace(begun, control=None, control_image=None)
+    assert apart(draw(sd1, begun), draw(sd1, plain)) > 4

@@ -9,6 +9,7 @@ the layers by PEFT. Source: Hu et al. 2021, arXiv:2106.09685.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sovgen.errors import ModelDamaged, ModelUnsupported
 from sovgen.models.additions.addition import Addition
-from sovgen.models.additions.families import refuse_other_family, refuse_without_unet
+from sovgen.models.additions.families import refuse_other_family
 from sovgen.models.towers import TOWERS
 from sovgen.models.weights import read_header
 
@@ -36,10 +37,15 @@ _OTHERS = {
     "dora_scale": "a DoRA",
     "lora_magnitude_vector": "a DoRA",
     "lora_controlnet": "a Control-LoRA",
+}
+_OF_TRANSFORMERS = {
     "double_blocks": "a LoRA for FLUX",
     "single_transformer_blocks": "a LoRA for FLUX",
     "joint_blocks": "a LoRA for Stable Diffusion 3",
+    "transformer.transformer_blocks": "a LoRA for a model whose denoiser is a transformer",
 }
+# Where diffusers writes what PEFT was told: alpha, for one, and whether it is over the root of r.
+_TOLD = "lora_adapter_metadata"
 _PEFT = "base_model.model."
 # Older names of the attention's layers, in the denoiser and in the text towers.
 _RENAMED = (
@@ -99,8 +105,11 @@ def remove_loras(model: Model) -> None:
 
 def _read(model: Model, lora: Addition) -> Layers:
     """The layers by part and module, each checked against the model's."""
-    refuse_without_unet("a LoRA", [lora.name], model)
-    _refuse_others(lora)
+    if not hasattr(model.pipe, "lora_state_dict"):
+        raise ModelUnsupported(
+            f"diffusers adds no LoRA to a {model.family} model.", f"Leave {lora.name} out."
+        )
+    _refuse_others(model, lora)
     layers = _converted(model, lora)
     _refuse_family(model, lora, layers.get("unet", {}))
     known = {part: _modules(model, part) for part in layers}
@@ -111,13 +120,14 @@ def _read(model: Model, lora: Addition) -> Layers:
     return layers
 
 
-def _refuse_others(lora: Addition) -> None:
+def _refuse_others(model: Model, lora: Addition) -> None:
+    others = _OTHERS | (_OF_TRANSFORMERS if model.kind.denoiser == "unet" else {})
     for name in read_header(lora.files[0]).tensors:
-        for piece, what in _OTHERS.items():
+        for piece, what in others.items():
             if piece in name:
                 raise ModelUnsupported(
-                    f"{lora.name} is {what}, which sovgen cannot use.",
-                    "It uses plain LoRAs for Stable Diffusion 1.x, 2.x and XL.",
+                    f"{lora.name} is {what}, which cannot be added to {model.name}.",
+                    f"Choose a plain LoRA made for {model.family}.",
                 )
 
 
@@ -125,9 +135,10 @@ def _converted(model: Model, lora: Addition) -> dict[str, dict[str, Layer]]:
     """Every pair of halves by part and module name."""
     from safetensors.torch import load_file
 
+    denoiser = model.kind.denoiser
     try:
-        state, alphas, _ = model.pipe.lora_state_dict(
-            load_file(lora.files[0]), unet_config=model.pipe.unet.config, return_lora_metadata=True
+        given = model.pipe.lora_state_dict(
+            load_file(lora.files[0]), unet_config=model.denoiser.config, return_alphas=True
         )
     except KeyError as error:
         raise ModelDamaged(f"{lora.name} lacks {error}.", "Get the file again.") from error
@@ -136,16 +147,37 @@ def _converted(model: Model, lora: Addition) -> dict[str, dict[str, Layer]]:
             f"The keys of {lora.name} are not those of a LoRA for {model.family}: {error}.",
             "Use a LoRA with kohya's or PEFT's keys.",
         ) from error
+    # The families differ in whether they give alphas.
+    state, alphas = given if isinstance(given, tuple) else (given, None)
     halves: dict[tuple[str, str], dict[str, Tensor]] = {}
     for key, tensor in state.items():
-        place, half = _place(lora, key)
+        place, half = _place(lora, key, denoiser)
         halves.setdefault(place, {})[half] = tensor
-    scales = {_place(lora, _as_half(key))[0]: float(alpha) for key, alpha in (alphas or {}).items()}
+    scaled = {_place(lora, _as_half(k), denoiser)[0]: float(a) for k, a in (alphas or {}).items()}
+    told = _told(lora)
     layers: dict[str, dict[str, Layer]] = {}
     for (part, name), pair in halves.items():
         own = _own_name(getattr(model.pipe, part, None), name)
-        layers.setdefault(part, {})[own] = _layer(lora, name, pair, scales.get((part, name)))
+        rank = _rank(lora, name, pair)
+        alpha = scaled.get((part, name), _told_alpha(told, part, name, rank))
+        layers.setdefault(part, {})[own] = Layer(pair["down"], pair["up"].float() * (alpha / rank))
     return layers
+
+
+def _told(lora: Addition) -> Mapping[str, Any]:
+    """PEFT's configuration, each of its words after the part that it is for."""
+    try:
+        told = json.loads(read_header(lora.files[0]).metadata.get(_TOLD, "{}"))
+    except ValueError as error:
+        raise ModelDamaged(f"What {lora.name} says of itself is no JSON: {error}.") from error
+    return told if isinstance(told, dict) else {}
+
+
+def _told_alpha(told: Mapping[str, Any], part: str, name: str, rank: int) -> float:
+    """The layer's alpha; its rank, where nothing is said, which is a scale of 1."""
+    alphas = told.get(f"{part}.alpha_pattern") or {}
+    alpha = float(alphas.get(name, told.get(f"{part}.lora_alpha", rank)))
+    return alpha * rank**0.5 if told.get(f"{part}.use_rslora") else alpha
 
 
 def _own_name(part: object, name: str) -> str:
@@ -159,7 +191,7 @@ def _as_half(key: str) -> str:
     return key if key.endswith(".weight") else f"{key}.down.weight"
 
 
-def _place(lora: Addition, key: str) -> tuple[tuple[str, str], str]:
+def _place(lora: Addition, key: str, denoiser: str) -> tuple[tuple[str, str], str]:
     """The part and module that a key is for, and which half it is."""
     key = key.removeprefix(_PEFT)
     found = _HALF.search(key)
@@ -168,20 +200,19 @@ def _place(lora: Addition, key: str) -> tuple[tuple[str, str], str]:
             f"{lora.name} holds {key}, which is no part of a LoRA.", "Use a plain LoRA."
         )
     name = key[: found.start()]
-    if name.partition(".")[0] not in ("unet", *TOWERS):
-        name = f"unet.{name}"
+    if name.partition(".")[0] not in ("unet", "transformer", *TOWERS):
+        name = f"{denoiser}.{name}"
     for pattern, written in _RENAMED:
         name = pattern.sub(written, name)
     part, _, module = name.partition(".")
     return (part, module), "down" if found[1] in _DOWN else "up"
 
 
-def _layer(lora: Addition, name: str, pair: Mapping[str, Tensor], alpha: float | None) -> Layer:
+def _rank(lora: Addition, name: str, pair: Mapping[str, Tensor]) -> int:
     if len(pair) < 2:
         lost = "up" if "down" in pair else "down"
         raise ModelDamaged(f"{lora.name} lacks the half {lost} of {name}.", "Get the file again.")
-    scale = 1.0 if alpha is None else alpha / pair["down"].shape[0]
-    return Layer(pair["down"], pair["up"].float() * scale)
+    return int(pair["down"].shape[0])
 
 
 def _refuse_family(model: Model, lora: Addition, layers: Mapping[str, Layer]) -> None:
@@ -253,7 +284,7 @@ def _name(lora: Addition) -> str:
 
 
 def _parts(model: Model) -> list[Any]:
-    parts = [getattr(model.pipe, name, None) for name in ("unet", *TOWERS)]
+    parts = [getattr(model.pipe, name, None) for name in (model.kind.denoiser, *TOWERS)]
     return [part for part in parts if part is not None]
 
 
