@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from index import faults
 from index.errors import AmbiguousId, LibraryError, NoSuchPicture, UnreadableImage
 from sovgen.batch.job import Job, own
 from sovgen.batch.queue import DRAWING, WAITING, Queue
@@ -73,6 +74,7 @@ def drain(
         queue.release()
         run = _Run(queue, library, exact, on_step or (lambda *_: None), once)
         while not queue.paused and (jobs := queue.claim(run.share)):
+            faults.reach("claimed")
             try:
                 yield from run.draw(jobs)
             finally:
@@ -168,6 +170,7 @@ class _Run:
         told = {"on_step": on_step, "on_notice": self.on_notice}
         for made in studio.make(recipes, exact=self.exact, record=record, **told):  # type: ignore[arg-type]
             outcome = Outcome(names[own(made.picture.recipe)], made.picture.id)
+            faults.reach("marking")
             self.queue.finish([(outcome.job, made.picture.id)])
             yield outcome
 

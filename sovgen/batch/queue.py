@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from index import faults
 from sovgen.batch.job import Job, job_from
 from sovgen.errors import NoSuchJob, QueueDamaged
 
@@ -85,12 +86,14 @@ class Queue:
         with self._writing() as db:
             last = db.execute("SELECT coalesce(max(position), 0) FROM jobs").fetchone()[0]
             rows = ((*job, plan, priority, place) for place, job in enumerate(known, int(last) + 1))
-            return db.executemany(
+            added = db.executemany(
                 "INSERT INTO jobs (id, recipe, shape, plan, priority, position, state) "
                 "VALUES (?, ?, ?, ?, ?, ?, 'waiting') ON CONFLICT (id) DO UPDATE "
                 "SET state = 'waiting', reason = NULL WHERE state = 'failed'",
                 rows,
             ).rowcount
+            faults.reach("queueing")
+            return added
 
     def list(self, state: str | None = None) -> Iterator[Queued]:
         """The jobs of a state, or all, in the order in which they are drawn."""
