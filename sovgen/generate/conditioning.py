@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from index.prompt import plain_words
 from sovgen.generate.texts import chunk_count, encode, encode_plainly, reads_language
 from sovgen.generate.turns import at_step
 from sovgen.models.quiet import libraries_held_back
@@ -95,6 +96,7 @@ def dropped_words(model: Model, text: str) -> list[str]:
     """
     if reads_language(model.pipe):
         return []
+    text = plain_words(text)
     kept = max(
         _words_read(getattr(model.pipe, tower.replace("text_encoder", "tokenizer")), text, limit)
         for tower, limit in model.tokens.items()

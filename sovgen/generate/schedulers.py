@@ -60,8 +60,9 @@ def _configured(name: str, cls: Any, config: Any, settings: Mapping[str, object]
         with np.errstate(divide="ignore"):
             return cls.from_config(config, **settings)
     except ImportError as error:
+        what = "schedule beta" if settings.get("use_beta_sigmas") else f"sampler {name}"
         raise BadRecipe(
-            f"The sampler {name} needs scipy, which is not installed.", "pip install scipy"
+            f"The {what} needs scipy, which is not installed.", "pip install scipy"
         ) from error
 
 

@@ -41,8 +41,8 @@ def _refuse_interval(model: Model, recipe: Recipe) -> None:
     interval = Interval.of(recipe)
     if interval == Interval():
         return
-    if not reads_language(model.pipe):
-        raise _defies(model, "an interval of guidance")
+    if not reads_language(model.pipe) or model.guidance != "free":
+        raise _defies(model, "interval of guidance")
     if interval.since >= interval.until:
         raise BadRecipe(
             f"Guidance from {interval.since:g} until {interval.until:g} never acts.",

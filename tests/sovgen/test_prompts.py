@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,16 @@ def test_weights_are_read(prompt: str, chunks: list[list[tuple[str, float]]]) ->
     weights = [p.weight for chunk in read for p in chunk]
     assert weights == pytest.approx([w for chunk in chunks for _, w in chunk])
     assert read_weights("a fox") == [[Piece("a fox")]]
+
+
+def test_weights_are_those_of_automatic1111s_own_example() -> None:
+    [chunk] = read_weights("a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).")
+    assert [piece.text for piece in chunk] == [
+        *("a ", "house", " ", "on", " a ", "hill", ", sun, ", "sky", ".")
+    ]
+    assert [piece.weight for piece in chunk] == pytest.approx(
+        [1.0, 1.573, 1.1, 1.0, 1.1, 0.55, 1.1, 1.4641, 1.1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -226,5 +237,8 @@ def test_schedule_that_a_sampler_cannot_follow_is_refused(sd1: Model) -> None:
     for sampler, schedule in (("ddim", "karras"), ("lcm", "simple"), ("euler a", "beta")):
         with pytest.raises(BadRecipe, match=f"{sampler} cannot follow"):
             generate(sd1, [replace(FOX, sampler=sampler, schedule=schedule)])
+    if importlib.util.find_spec("scipy") is None:
+        with pytest.raises(BadRecipe, match="beta needs scipy"):
+            generate(sd1, [replace(FOX, sampler="euler", schedule="beta")])
     with pytest.raises(BadRecipe, match="already has"):
         generate(sd1, [replace(FOX, sampler="euler karras", schedule="simple")])
