@@ -13,6 +13,7 @@
     ├── BrokenPicture        the model gave NaN or nothing but black
     ├── QueueDamaged         the queue's file cannot be read or written
     ├── NoSuchJob            no job, or several, of that id
+    ├── HubUnreachable       fetching a model was cut off; what arrived is kept
     ├── NetworkRefused       something tried to leave the machine
     ├── Interrupted          stopped by hand; says what was kept
     ├── BadDataset           a data set that cannot be built or learned from
@@ -81,6 +82,10 @@ class QueueDamaged(SovgenError):
 
 class NoSuchJob(SovgenError):
     """No job of that id, or more than one."""
+
+
+class HubUnreachable(SovgenError):
+    """Fetching a model was cut off; what arrived is kept."""
 
 
 class NetworkRefused(SovgenError):

@@ -51,7 +51,7 @@ COMMANDS = {
     "dedup": ("sovgen.cli.duplicates:dedup", "Make one of pictures that are nearly identical."),
     "library": ("sovgen.cli.library:library", "Make, check, mend and back up a library."),
     "sql": ("sovgen.cli.sql:sql", "Ask the catalogue in SQL."),
-    "models": ("sovgen.cli.models:models", "List, describe, verify and export models."),
+    "models": ("sovgen.cli.models:models", "List, describe, fetch, verify and export models."),
     "train": ("sovgen.cli.train:train", "Train, fine-tune and distil models."),
     "info": ("sovgen.cli.info:info", "Tell what this installation runs on."),
 }

@@ -1,4 +1,4 @@
-"""models list|info|verify|export-clip: what pictures can be drawn with."""
+"""models list|info|add|verify|remove|pull|export-clip: what pictures can be drawn with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from sovgen.cli.lazy import LazyGroup
 from sovgen.cli.listing import fields, print_json, print_pairs, printable
 from sovgen.cli.options import as_json
+from sovgen.cli.progress import shown
 from sovgen.cli.session import Session, notice
 
 
@@ -21,7 +22,10 @@ class Models(LazyGroup):
             "List the models and additions that have a name.",
         ),
         "info": ("sovgen.cli.models:info", "Describe a model without loading it."),
+        "add": ("sovgen.cli.models:add", "Give a model that lies elsewhere a name."),
         "verify": ("sovgen.cli.models:verify", "Read a model's files again and check their sums."),
+        "remove": ("sovgen.cli.models:remove", "Remove a model from the folder of models."),
+        "pull": ("sovgen.cli.models:pull", "Fetch a model by name: the one thing done online."),
         "export-clip": (
             "sovgen.cli.models:export_clip",
             "Write the encoder as an open_clip folder.",
@@ -31,7 +35,7 @@ class Models(LazyGroup):
 
 @click.group(cls=Models, epilog="Example: sovgen models info sovgen-mini")
 def models() -> None:
-    """List, describe, verify and export models.
+    """List, describe, fetch, verify and export models.
 
     A model is a name, a diffusers folder or a single safetensors file.
     """
@@ -80,6 +84,57 @@ def verify(model: str | None) -> None:
 
     verify_model(model)
     notice("Clean.")
+
+
+@click.command(epilog="Example: sovgen models add ~/diffusion/my-model --name mine")
+@click.argument("path", metavar="DIR|FILE", type=click.Path(exists=True, path_type=Path))
+@click.option("--name", metavar="NAME", help="What to call it; else the name of its file.")
+def add(path: Path, name: str | None) -> None:
+    """Give a model that lies elsewhere a name.
+
+    It stays where it is; a link stands in the folder of models.
+    """
+    from sovgen.models.keeping import add_model
+
+    click.echo(add_model(path, name).path)
+
+
+@click.command(epilog="Example: sovgen models remove mine --yes")
+@click.argument("name", metavar="NAME")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, yes: bool) -> None:
+    """Remove a model from the folder of models.
+
+    Of a model that was added only the name is removed, its files stay.
+    """
+    from sovgen.models.keeping import remove_model
+    from sovgen.models.store import find_model
+
+    found = find_model(name)
+    if not yes and not found.path.is_symlink():
+        click.confirm(f"Remove {printable(found.path)} for good?", abort=True, err=True)
+    notice(f"Removed {printable(remove_model(name))}.")
+
+
+@click.command(epilog="Example: sovgen models pull stabilityai/sdxl-turbo --name turbo")
+@click.argument("repo", metavar="OWNER/NAME")
+@click.option("--revision", metavar="REV", help="A branch, tag or commit; else the newest.")
+@click.option("--name", metavar="NAME", help="What to call it here; else as it is called there.")
+def pull(repo: str, revision: str | None, name: str | None) -> None:
+    """Fetch a model by name: the one thing done online.
+
+    From HF_ENDPOINT, else the Hugging Face hub; HF_TOKEN is sent where it is set. Safetensors and
+    texts only, each checked by its checksum. Cut off, it goes on when it is run again.
+    """
+    from sovgen.models.hub import endpoint
+    from sovgen.models.keeping import pull_model
+
+    notice(f"Online for this command alone: fetching {repo} from {endpoint()}.")
+    with shown("Fetching", "MB") as bar:
+        found = pull_model(
+            repo, name, revision, lambda done, total: bar(done // 10**6, total // 10**6)
+        )
+    click.echo(found.path)
 
 
 @click.command("export-clip", epilog="Example: sovgen models export-clip ~/models/sovgen-clip")

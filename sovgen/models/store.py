@@ -70,6 +70,9 @@ def _models(folders: Sequence[Path]) -> Iterator[Found]:
     yield find_model()
     for folder in (models_folder(), *folders):
         for path in sorted(folder.glob("*")):
+            # What is still being fetched begins with a dot.
+            if path.name.startswith("."):
+                continue
             if is_folder(path):
                 yield Found(path.name, path)
             elif path.suffix == SAFE and path.is_file():

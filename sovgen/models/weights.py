@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from sovgen.errors import ModelDamaged, UnsafeWeights
 
@@ -96,7 +96,7 @@ def find_weights(folder: Path) -> Weights:
     """
     found: dict[str | None, list[Path]] = {}
     for path in sorted(folder.glob(f"*{SAFE}")):
-        found.setdefault(_variant(path), []).append(path)
+        found.setdefault(variant_of(path), []).append(path)
     if found:
         variant = None if None in found else min(found, key=str)
         return Weights(tuple(found[variant]), variant)
@@ -118,7 +118,7 @@ def precision(headers: Iterable[Header]) -> str:
     return _PRECISIONS.get(most, most.lower())
 
 
-def _variant(path: Path) -> str | None:
+def variant_of(path: PurePath) -> str | None:
     """`model.fp16.safetensors` and `model.fp16-00001-of-00002.safetensors` are variant fp16."""
     _, dot, variant = _PART_OF_MANY.sub("", path.stem).partition(".")
     return variant if dot else None

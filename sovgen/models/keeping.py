@@ -1,0 +1,84 @@
+"""Keeping models: a person's own models by name, added, fetched and removed.
+
+Knows the folder of models; knows nothing of what stands in them beyond that they can be read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from sovgen.errors import ModelMissing, ModelUnsupported
+from sovgen.models.description import read_layout
+from sovgen.models.hub import fetch_model
+from sovgen.models.store import Found, find_model, models_folder
+from sovgen.models.weights import SAFE
+
+_FETCHING = ".fetching"
+
+
+def add_model(path: Path, name: str | None = None) -> Found:
+    """Give a model that lies elsewhere a name here, by a link: nothing is copied.
+
+    Raises what `find_model` and `read_layout` raise, and ModelUnsupported when the name is taken.
+    """
+    found = find_model(path)
+    read_layout(found)
+    place = _free_place(name or found.name, SAFE if found.is_file else "")
+    place.symlink_to(found.path, target_is_directory=not found.is_file)
+    return find_model(place)
+
+
+def pull_model(
+    repo: str,
+    name: str | None = None,
+    revision: str | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Found:
+    """Fetch a model from the hub and keep it by name; raises what `fetch_model` raises."""
+    name = name or repo.rpartition("/")[2]
+    _free_place(name, "")
+    folder = models_folder() / f"{_FETCHING}-{name}"
+    files = fetch_model(repo, folder, revision=revision, on_progress=on_progress)
+    [single] = [f for f in files if f.suffix == SAFE] if not _is_folder(folder) else [folder]
+    place = _free_place(name, SAFE if single.is_file() else "")
+    single.replace(place)
+    if folder.exists():
+        shutil.rmtree(folder)
+    return find_model(place)
+
+
+def remove_model(name: str) -> Path:
+    """Remove a model from the folder of models; of one that was added, the name alone.
+
+    Raises ModelMissing, and ModelUnsupported for the bundled model or one that lies elsewhere.
+    """
+    found = find_model(name)
+    if found.bundled or found.path.parent != models_folder():
+        raise ModelUnsupported(
+            f"{found.name} is not one of those in the folder of models.",
+            "Remove its files by hand, where they lie.",
+        )
+    if found.path.is_symlink() or found.path.is_file():
+        found.path.unlink()
+    else:
+        shutil.rmtree(found.path)
+    return found.path
+
+
+def _free_place(name: str, suffix: str) -> Path:
+    if not name or name.startswith(".") or os.sep in name:
+        raise ModelMissing(f"{name!r} cannot be the name of a model.", "Give another by --name.")
+    folder = models_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(
+        found.exists() or found.is_symlink() for found in (folder / name, folder / f"{name}{SAFE}")
+    ):
+        raise ModelUnsupported(f"There is already a model {name}.", "Give another name by --name.")
+    return folder / f"{name}{suffix}"
+
+
+def _is_folder(folder: Path) -> bool:
+    return (folder / "model_index.json").is_file()

@@ -1,0 +1,156 @@
+"""Models by name: fetched from a hub on loopback, added, removed; nothing unsafe is ever kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tests.cli.conftest import Program
+from tests.cli.hub import Hub, serving
+
+REPO = "someone/a-model"
+TOWER = "text_encoder/model.safetensors"
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A repository of a diffusers folder: with pickles and half precision that nobody fetches."""
+    root = tmp_path_factory.mktemp("repository")
+    tiny.sd1().save_pretrained(root)
+    (root / "README.md").write_text("---\nlicense: openrail\n---\n")
+    for path in list(root.rglob("*.safetensors")):
+        path.with_suffix(".bin").write_bytes(b"never fetched")
+        path.with_suffix(".fp16.safetensors").write_bytes(b"never fetched")
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def hub(files: dict[str, bytes]) -> Iterator[Hub]:
+    large = frozenset(name for name in files if name.endswith(".safetensors"))
+    with serving(Hub(REPO, dict(files), large)) as served:
+        yield served
+
+
+@pytest.fixture
+def place(tmp_path: Path, sovgen: Program) -> Path:
+    """The folder of models of a home that is this test's own."""
+    return tmp_path / "sovgen" / "models"
+
+
+def pulled(sovgen: Program, hub: Hub, place: Path, *more: str, **variables: str) -> tuple[int, str]:
+    home = {"XDG_DATA_HOME": str(place.parent.parent), "HF_ENDPOINT": hub.url}
+    done = sovgen("models", "pull", hub.repo, *more, **home, **variables)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_model_is_fetched_checked_named_and_draws(
+    sovgen: Program, hub: Hub, place: Path, files: dict[str, bytes]
+) -> None:
+    status, told = pulled(sovgen, hub, place, "--name", "mine")
+    assert status == 0, told
+    assert f"Online for this command alone: fetching {REPO} from {hub.url}" in told
+    kept = {
+        p.relative_to(place / "mine").as_posix() for p in (place / "mine").rglob("*") if p.is_file()
+    }
+    unwanted = {n for n in files if n.endswith((".bin", ".fp16.safetensors"))}
+    assert kept == set(files) - unwanted
+    assert not [path for _, path, _, _ in hub.asked if "never" in path or path.endswith(".bin")]
+    assert {authorization for *_, authorization in hub.asked} == {None}
+    assert os.listdir(place) == ["mine"]
+    home = {"XDG_DATA_HOME": str(place.parent.parent)}
+    described = sovgen("models", "info", "mine", "--json", **home)
+    about = json.loads(described.stdout)
+    assert (about["license"], about["family"]) == ("openrail", "Stable Diffusion 1.x")
+    again = pulled(sovgen, hub, place, "--name", "mine")
+    assert again[0] == 1 and "already a model mine" in again[1]
+
+
+def test_fetch_that_was_cut_off_goes_on_where_it_stopped(
+    sovgen: Program, hub: Hub, place: Path, files: dict[str, bytes]
+) -> None:
+    hub.cut = (TOWER, 11_000_000)
+    status, told = pulled(sovgen, hub, place)
+    assert status == 1
+    assert "cut off" in told and "run the same command again" in told
+    assert not (place / "a-model").exists()
+    hub.cut = None
+    hub.asked.clear()
+    status, told = pulled(sovgen, hub, place)
+    assert status == 0, told
+    # huggingface_hub writes ten megabytes at a time.
+    resumed = [(path.endswith(TOWER), span) for _, path, span, _ in hub.asked if span]
+    assert resumed == [(True, f"bytes={10 * 2**20}-")]
+    assert (place / "a-model" / TOWER).read_bytes() == files[TOWER]
+
+
+@pytest.mark.parametrize("name", [UNET, "unet/config.json"])
+def test_content_that_is_not_what_its_checksum_says_is_refused_and_not_kept(
+    sovgen: Program, hub: Hub, place: Path, name: str
+) -> None:
+    hub.lie = name
+    status, told = pulled(sovgen, hub, place)
+    assert status == 1
+    assert f"{name} arrived with the checksum" in told
+    assert not [path for path in place.rglob("*") if name in path.as_posix()]
+    hub.lie = None
+    assert pulled(sovgen, hub, place)[0] == 0
+
+
+def test_repository_of_pickles_is_refused_before_anything_large_comes(
+    sovgen: Program, hub: Hub, place: Path
+) -> None:
+    hub.files = {n: d for n, d in hub.files.items() if not n.endswith(".safetensors")}
+    status, told = pulled(sovgen, hub, place)
+    assert status == 1
+    assert "only as pickles" in told
+    assert not [path for _, path, _, _ in hub.asked if path.endswith(".bin")]
+
+
+def test_repository_of_one_file_becomes_a_single_file(
+    sovgen: Program, hub: Hub, place: Path
+) -> None:
+    hub.files = {"model.safetensors": b"not read here", "README.md": b"words"}
+    hub.large = frozenset(hub.files)
+    status, told = pulled(sovgen, hub, place)
+    assert status == 0, told
+    assert os.listdir(place) == ["a-model.safetensors"]
+
+
+def test_unknown_repository_is_one_clear_line(sovgen: Program, hub: Hub, place: Path) -> None:
+    hub.repo = "someone/else"
+    home = {"XDG_DATA_HOME": str(place.parent.parent), "HF_ENDPOINT": hub.url}
+    done = sovgen("models", "pull", REPO, **home)
+    assert done.returncode == 1
+    error = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+    assert error == [f"Error: There is no repository '{REPO}', or it is private."]
+
+
+def test_token_is_sent_only_when_it_is_given(sovgen: Program, hub: Hub, place: Path) -> None:
+    assert pulled(sovgen, hub, place, HF_TOKEN="hf_example")[0] == 0
+    assert {authorization for *_, authorization in hub.asked} == {"Bearer hf_example"}
+
+
+def test_model_that_lies_elsewhere_is_added_and_removed_without_touching_it(
+    sovgen: Program, tmp_path: Path, place: Path
+) -> None:
+    tiny.sd1().save_pretrained(tmp_path / "elsewhere")
+    home = {"XDG_DATA_HOME": str(place.parent.parent)}
+    done = sovgen("models", "add", tmp_path / "elsewhere", "--name", "mine", **home)
+    assert done.returncode == 0, done.stderr
+    assert "mine\t" in sovgen("models", "list", **home).stdout
+    assert sovgen("models", "verify", "mine", **home).returncode == 0
+    assert sovgen("models", "remove", "mine", **home).returncode == 0
+    assert (tmp_path / "elsewhere" / "model_index.json").exists()
+    shutil.move(tmp_path / "elsewhere", place / "own")
+    assert sovgen("models", "remove", "own", **home).returncode == 1
+    assert (place / "own").exists()
+    assert sovgen("models", "remove", "own", "--yes", **home).returncode == 0
+    assert not (place / "own").exists()
+    assert sovgen("models", "remove", "sovgen-mini", "--yes", **home).returncode == 1
