@@ -87,7 +87,7 @@ def verify(model: str | None) -> None:
 
 
 @click.command(epilog="Example: sovgen models add ~/diffusion/my-model --name mine")
-@click.argument("path", metavar="DIR|FILE", type=click.Path(exists=True, path_type=Path))
+@click.argument("path", metavar="DIR|FILE", type=click.Path(path_type=Path))
 @click.option("--name", metavar="NAME", help="What to call it; else the name of its file.")
 def add(path: Path, name: str | None) -> None:
     """Give a model that lies elsewhere a name.
