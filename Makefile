@@ -31,6 +31,7 @@ docs: .venv/installed-dev
 	$(PY) -m tests.docs
 
 bench: .venv/installed-dev
+	$(PY) -m pip install --quiet --editable '.[bench]'
 	$(PY) -m tests.benchmarks
 
 # torch and torchvision come in one call: each release of one fits one release of the other.

@@ -36,7 +36,7 @@ def found(index: Any, sample: Rows) -> tuple[int, float]:  # noqa: ANN401 - fais
         recall = min(_recall(index, *pair, probes) for pair in zip(aims, best, strict=True))
         if recall >= ENOUGH:
             return probes, recall
-        probes += probes // 2
+        probes += probes // 4
     return int(index.nlist), 1.0
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.float32]
     Mask = NDArray[np.bool_]
 
-PIECE = 24_000_000  # bytes
+PIECE = 16_000_000  # bytes
 # Large enough not to stay in a processor's cache, as a library's rows would not.
 _TRIAL_BYTES = 67_108_864
 _TRIALS = 7

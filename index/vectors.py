@@ -225,9 +225,12 @@ def _young(
     """The best of the rows with larger numbers than `above`, found by DuckDB."""
     import numpy as np
 
+    beyond = f"FROM {table(fingerprint)} WHERE picture > ?"
+    if not connection.execute(f"SELECT 1 {beyond} LIMIT 1", [above]).fetchall():
+        # most often there are none, and handing over the aim alone takes most of a millisecond
+        return ranked(np.empty(0, np.int64), np.empty((0, 0), np.float32), aim, k)
     found = connection.execute(
-        f"SELECT picture, array_inner_product(embedding, $1::FLOAT[{len(aim)}]) AS score "  # noqa: S608
-        f"FROM {table(fingerprint)} WHERE picture > $2",
+        f"SELECT picture, array_inner_product(embedding, ?::FLOAT[{len(aim)}]) AS score {beyond}",
         [aim.tolist(), above],
     ).fetchnumpy()
     numbers, scores = np.asarray(found["picture"], np.int64), np.asarray(found["score"], np.float32)
@@ -279,7 +282,11 @@ def _proved(
 
     candidates: gives rough scores, falling, and numbers, of so many; count: how many at most
     """
+    import numpy as np
+
     wanted = min(k + _SPARE, count)
+    if not wanted:
+        return ranked(np.empty(0, np.int64), np.empty((0, 0), np.float32), aim, k)
     while True:
         rough, found = candidates(wanted)
         best = ranked(*read(connection, fingerprint, "picture IN ?", [found.tolist()]), aim, k)

@@ -7,14 +7,11 @@ vector it is given; no picture file is written. Knows nothing of what is measure
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index import Library, vectors, words
-from index.refresh import refresh
-from tests.index.given import Given
 
 BATCH = 20_000
 _THINGS = ["fox", "cat", "castle", "tree", "ship", "robot", "mountain", "apple"]
@@ -37,16 +34,8 @@ _ROWS = (
 )
 
 
-def laid(root: Path, rows: NDArray[np.float32]) -> Library:
-    """A library of these unit vectors, with a snapshot of all of them."""
-    library = Library.create(root, Given(width=rows.shape[1]))
-    fill(library, rows, 1)
-    refresh(library.store, force=True)
-    return library
-
-
 def fill(library: Library, rows: NDArray[np.float32], first: int) -> None:
-    """Add pictures with the numbers from `first` on, in one transaction."""
+    """Add pictures with the numbers from `first` on, in one transaction; without their words."""
     fingerprint = library.encoder.fingerprint
     values = {
         "things": _THINGS,
@@ -65,10 +54,16 @@ def fill(library: Library, rows: NDArray[np.float32], first: int) -> None:
             block = rows[start : start + BATCH]
             numbers = range(first + start, first + start + len(block))
             vectors.insert(connection, fingerprint, dict(zip(numbers, block, strict=True)))
-        words.renew(connection)
         connection.execute("DELETE FROM touched")  # no person said anything of these
 
 
+def finish(library: Library) -> None:
+    """Index the words of all that was added; once, since it is about the whole library."""
+    with library.store.writing() as connection:
+        words.renew(connection)
+
+
 def id_of(number: int) -> str:
+    """The id of the picture with a number."""
     digest = hashlib.sha256(str(number).encode()).hexdigest()[:52]
     return digest.translate(str.maketrans("0189", "wxyz"))
