@@ -89,7 +89,8 @@ def generate(
     batch. Pictures that were given stand, whatever comes after them.
     """
     pictures = sources or {}
-    jobs = [_job(model, recipe, pictures) for recipe in recipes]
+    known: dict[tuple[object, ...], Additions] = {}
+    jobs = [_job(model, recipe, pictures, known) for recipe in recipes]
     for sampler, schedule in {(job.recipe.sampler, job.recipe.schedule) for job in jobs}:
         build_scheduler(str(sampler), model.own_scheduler, schedule)
     tell = on_notice or (lambda _: None)
@@ -111,8 +112,17 @@ def _telling(drawn: Iterable[Picture], told: set[str], tell: OnNotice) -> Iterat
         yield picture
 
 
-def _job(model: Model, recipe: Recipe, sources: Mapping[str, Image.Image]) -> _Job:
-    additions = additions_of(model, recipe, sources)
+def _job(
+    model: Model,
+    recipe: Recipe,
+    sources: Mapping[str, Image.Image],
+    known: dict[tuple[object, ...], Additions],
+) -> _Job:
+    """known: the additions of the recipes before, so that each is read and checked once."""
+    key = tuple(getattr(recipe, name) for name in _SHARED)
+    if key not in known:
+        known[key] = additions_of(model, recipe, sources)
+    additions = known[key]
     fitted, notices = fit(model, recipe, sources)
     filled = additions.named_in(fill(model, fitted))
     notices += differences(model, recipe)

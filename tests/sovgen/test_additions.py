@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -307,6 +308,22 @@ def test_lora_that_was_trained_here_and_one_whose_alpha_diffusers_wrote_down(
     kohya = draw(sd1, replace(FOX, loras=(f"{folder / 'reds.safetensors'}:1",)))
     assert apart(kohya, draw(sd1, replace(FOX, loras=(f"{folder}:0.5",)))) <= 1
     assert apart(kohya, draw(sd1, FOX)) > 8
+
+
+def test_folder_of_peft_is_read_with_the_alpha_beside_it(sd1: Model, tmp_path: Path) -> None:
+    lora = additions.lora_of(tiny.sd1(), parts=("unet",))
+    bare = {}
+    for (_, name), (down, up) in lora.items():
+        bare[f"base_model.model.{name}.lora_A.weight"] = down
+        bare[f"base_model.model.{name}.lora_B.weight"] = up
+    (tmp_path / "peft").mkdir()
+    save_file(bare, tmp_path / "peft" / "adapter_model.safetensors")
+    config = {"r": additions.RANK, "lora_alpha": additions.ALPHA, "peft_type": "LORA"}
+    (tmp_path / "peft" / "adapter_config.json").write_text(json.dumps(config))
+    additions.save_peft(lora, tmp_path / "flat.safetensors")
+    peft = draw(sd1, replace(FOX, loras=(str(tmp_path / "peft"),)))
+    assert apart(peft, draw(sd1, replace(FOX, loras=(str(tmp_path / "flat.safetensors"),)))) <= 1
+    assert apart(peft, draw(sd1, FOX)) > 8
 
 
 @pytest.mark.parametrize("name", ["flux_schnell", "sd3"])

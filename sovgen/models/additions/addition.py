@@ -120,7 +120,8 @@ def _files(kind: str, path: Path) -> tuple[Path, ...]:
     if path.is_file():
         return (path,)
     if kind == kinds.LORA:
-        return (path / kinds.LORA_FILE,)
+        own = path / kinds.LORA_FILE
+        return (own if own.is_file() else path / kinds.PEFT_FILE,)
     if kind == kinds.EMBEDDING:
         return (path / kinds.EMBEDDING_FILE,)
     files = find_weights(path).files

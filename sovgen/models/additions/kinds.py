@@ -18,7 +18,9 @@ CONTROLNET, ADAPTER = "controlnet", "adapter"
 KINDS = (MODEL, LORA, EMBEDDING, VAE, CONTROLNET, ADAPTER)
 
 IMAGE_ENCODER = "image_encoder"
-LORA_FILE, EMBEDDING_FILE = "pytorch_lora_weights.safetensors", "learned_embeds.safetensors"
+# What the weights are called in a folder of diffusers', and in one of PEFT's.
+LORA_FILE, PEFT_FILE = "pytorch_lora_weights.safetensors", "adapter_model.safetensors"
+EMBEDDING_FILE = "learned_embeds.safetensors"
 _LORA = (".lora_down.", ".lora_up.", ".lora_A.", ".lora_B.", ".lora.down.", ".lora.up.", "_lora.")
 # LyCORIS, which goes by the name of LoRA too.
 _LYCORIS = (".hada_", ".lokr_")
@@ -69,7 +71,7 @@ def _kind_of_folder(path: Path) -> str | None:
     for piece, kind in _OF_CLASS.items():
         if piece in cls:
             return kind
-    for name, kind in ((LORA_FILE, LORA), (EMBEDDING_FILE, EMBEDDING)):
+    for name, kind in ((LORA_FILE, LORA), (PEFT_FILE, LORA), (EMBEDDING_FILE, EMBEDDING)):
         if (path / name).is_file():
             return kind
     return ADAPTER if adapter_files(path) else None
