@@ -28,8 +28,8 @@ OPTIONS = (
         "--strength",
         type=float,
         metavar="S",
-        help="How much of it is drawn anew, 0 to 1: so much of the steps is taken. Else 0.75, "
-        "and 1 with --mask or --extend.",
+        help="How much of it is drawn anew, 0 to 1: so much of the steps is taken. Else 0.75; "
+        "1 with --mask, 0.8 with --extend.",
     ),
     click.option(
         "--mask",

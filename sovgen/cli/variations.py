@@ -83,6 +83,7 @@ def opened(
 
     whole: raise BadRecipe unless its recipe is known; else its words are enough
     """
+    from sovgen.errors import BadRecipe
     from sovgen.models.store import find_model
     from sovgen.studio import Studio
     from sovgen.variations import words_of
@@ -90,11 +91,16 @@ def opened(
     library, settings = session.open(), session.settings
     entry = library.get(prefix)
     is_own = entry.producer == "sovgen" and entry.prompt is not None and entry.seed is not None
-    source = model or (entry.model if is_own or whole else None) or settings.model
+    if whole and not is_own:
+        raise BadRecipe(
+            f"How {entry.id[:8]} was made is not known in full, so its seed has no neighbours.",
+            "Begin from its pixels: add --strength 0.5.",
+        )
+    source = model or (entry.model if is_own else None) or settings.model
     if source is not None:
         find_model(source)
     studio = Studio(library, source, device=settings.device, dtype=settings.dtype)
-    recipe = studio.recipe_of(entry.id) if is_own or whole else words_of(entry)
+    recipe = studio.recipe_of(entry.id) if is_own else words_of(entry)
     # A sampler that belongs to its own model would not be known to another.
     recipe = replace(recipe, sampler=None, model=None) if model else recipe
     return studio, entry, replace(recipe, device=settings.device, dtype=settings.dtype)

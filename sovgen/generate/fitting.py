@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     Size = tuple[int, int]
 
 # How much of the source is drawn anew where the recipe does not say: as much as still resembles it;
-# all of what a mask shows; as little as sharpens what was enlarged.
-STRENGTH, STRENGTH_WITHIN, STRENGTH_ENLARGED = 0.75, 1.0, 0.3
+# all of what a mask shows; so much of margins that what they border on goes on in them; as little
+# as sharpens what was enlarged.
+STRENGTH, STRENGTH_WITHIN, STRENGTH_AROUND, STRENGTH_ENLARGED = 0.75, 1.0, 0.8, 0.3
 # Upscalers were trained on pictures of so many pixels across and down.
 _UPSCALER_TILE = 512
 # A source is drawn in its own size unless it has so many times the model's own pixels, or so few.
@@ -51,7 +52,7 @@ def fit(
         width=recipe.width or inner[0] + grown[0],
         height=recipe.height or inner[1] + grown[1],
         margins=",".join(map(str, margins)) if recipe.margins else None,
-        strength=_strength(recipe),
+        strength=_strength(model, recipe),
         tile=_tile(model, recipe),
     )
     _refuse_no_step(model, fitted)
@@ -65,12 +66,14 @@ def _refuse_rivals(recipe: Recipe) -> None:
         raise BadRecipe(f"{' and '.join(rivals).capitalize()} do not go together.", "Give one.")
 
 
-def _strength(recipe: Recipe) -> float | None:
+def _strength(model: Model, recipe: Recipe) -> float | None:
     if recipe.strength is not None or recipe.upscaler:
         return recipe.strength
     if recipe.upscale:
         return STRENGTH_ENLARGED
-    return STRENGTH_WITHIN if recipe.mask or recipe.margins else STRENGTH
+    if recipe.mask or model.takes_mask:
+        return STRENGTH_WITHIN
+    return STRENGTH_AROUND if recipe.margins else STRENGTH
 
 
 def _tile(model: Model, recipe: Recipe) -> int | None:

@@ -69,6 +69,17 @@ def test_variations_are_drawn_from_an_id(cli: Cli, library: Path) -> None:
     assert json.loads(done.stdout)[0]["settings"]["init"] == id
 
 
+def test_picture_from_elsewhere_varies_by_its_pixels(cli: Cli, library: Path, files: Path) -> None:
+    [entry] = Library.open(library).add([files / "shade.png"]).added
+    done = cli(library, "variations", entry.id)
+    assert done.exit_code == 1
+    assert "--strength" in done.stderr
+    words = ("variations", entry.id, "--strength", 0.1, "--count", 1, "--prompt", "a sky", "--json")
+    done = cli(library, *words)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)[0]["settings"] == {"init": entry.id, "strength": 0.1}
+
+
 def test_grid_of_a_search_and_of_what_was_drawn(cli: Cli, library: Path, tmp_path: Path) -> None:
     file = tmp_path / "all.png"
     words = ("grid", "--search", "fruit", "-k", 3, "--all", "--to", file, "--columns", 3)

@@ -173,7 +173,7 @@ def test_margins_grow_the_picture_and_leave_it_as_it_was(sd1: Model) -> None:
     recipe = replace(FOX, strength=None, margins="0,8,13,0")
     [picture] = generate(sd1, [recipe], sources=SOURCES, on_notice=told.append)
     assert picture.image.size == (80, 72)
-    assert picture.recipe.margins == "0,8,16,0"
+    assert (picture.recipe.margins, picture.recipe.strength) == ("0,8,16,0", 0.8)
     assert "0,8,16,0" in told[0]
     assert (values(picture.image)[8:, :64] == values(SHADES)).all()
     assert encode_png(draw(sd1, picture.recipe)) == encode_png(picture)

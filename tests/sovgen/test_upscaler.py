@@ -77,8 +77,9 @@ def test_tiles_and_any_size_come_out_as_large_as_asked(
 
 def test_strength_draws_the_details_anew_after_the_model(mini: Model, folders: Path) -> None:
     recipe = replace(LARGER, upscaler=str(folders / "x4"), upscale=2.0, steps=4)
-    plain, refined = (draw(mini, replace(recipe, strength=s)) for s in (None, 0.5))
-    assert refined.image.size == plain.image.size == (128, 128)
+    small = SHADES.resize((32, 32))
+    plain, refined = (draw(mini, replace(recipe, strength=s), small) for s in (None, 0.5))
+    assert refined.image.size == plain.image.size == (64, 64)
     assert refined.image.tobytes() != plain.image.tobytes()
 
 
