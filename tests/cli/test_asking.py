@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from index import Library, Query
+from index.saved import saved_search
 from tests.cli.conftest import Cli, Loaded
 
 
@@ -35,6 +36,14 @@ def test_words_find_what_was_written(cli: Cli, library: Path, ids: list[str]) ->
     assert found(cli, library, "search", "yel fish", "--mode", "words") == [ids[2], ids[1]]
     assert found(cli, library, "search", "zeppelin", "--mode", "words") == []
     assert found(cli, library, "search", "the apple")[0] == ids[0]
+
+
+def test_every_picture_can_be_compared_on_demand(cli: Cli, library: Path, ids: list[str]) -> None:
+    """A library this small does so anyway, so that the answers are the same."""
+    asked = ("search", "apple", "--all")
+    assert found(cli, library, *asked, "--exact") == found(cli, library, *asked)
+    done(cli, library, *asked, "--exact", "--save", "all of them")
+    assert saved_search(Library.open(library), "all of them").exact
 
 
 def test_a_picture_to_resemble_has_no_words(cli: Cli, library: Path, ids: list[str]) -> None:

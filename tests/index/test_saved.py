@@ -16,7 +16,7 @@ QUERIES = [
     Query("cat::2 night::-0.5", minus=("snow", "b\u00e4r"), mode="words", k=None, everything=True),
     Query(like=("mfrg2zdf", Path("/pictures/a b.png")), tags=("red", "fox"), model="sovgen-mini"),
     Query("\U0001f98a", where="rating >= 4 AND prompt LIKE '%''%'", set="private", k=3),
-    Query("fox", since=date(2026, 1, 31), until=date(2026, 2, 28)),
+    Query("fox", since=date(2026, 1, 31), until=date(2026, 2, 28), exact=True),
 ]
 
 
