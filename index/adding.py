@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from index import placing
+from index import faults, placing
 from index.atomic import disk_refusals
 from index.decoding import decoded
 from index.entry import Entry
@@ -148,5 +148,6 @@ def _remove_moved(root: Path, taken: Sequence[tuple[Incoming, Taken]]) -> None:
     for incoming, _ in taken:
         place = Path(os.path.abspath(incoming.record.path))
         if not place.is_relative_to(root):
+            faults.reach("moving")
             with disk_refusals(place.parent):
                 place.unlink(missing_ok=True)

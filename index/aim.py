@@ -96,7 +96,7 @@ def _is_file(like: str | Path) -> bool:
 
 
 def _stored(connection: duckdb.DuckDBPyConnection, fingerprint: str, term: Term) -> Row:
-    number = catalogue.resolve(connection, str(term.like))
+    number = catalogue.resolve(connection, str(term.like), hidden=False)
     _, rows = vectors.read(connection, fingerprint, "picture = ?", [number])
     if not len(rows):
         raise NoSuchPicture(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import journal
+from index import faults, journal
 from index.atomic import disk_refusals
 from index.errors import ExportExists, LibraryDamaged, LibraryExists, NoLibrary
 from index.places import Place, places
@@ -88,6 +88,7 @@ def restore(path: Path, root: Path) -> Backup:
         lacking = sorted({place.id for place in files if not place.path.exists()})
         if root.exists():
             root.rmdir()
+        faults.reach("laid")
         os.replace(laid, root)
     return Backup(path, int(row[0]) if row else 0, path.stat().st_size, lacking)
 
@@ -103,10 +104,11 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
         descriptor, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
         try:
             with open(descriptor, "wb") as file:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                with zipfile.ZipFile(file, "w", strict_timestamps=False) as archive:
                     yield archive
                 file.flush()
                 os.fsync(file.fileno())
+            faults.reach("archived")
             os.link(name, path)
         finally:
             Path(name).unlink(missing_ok=True)

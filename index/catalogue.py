@@ -17,6 +17,7 @@ from index.columns import fill as fill
 from index.columns import split_zone
 from index.entry import COLUMNS, PLACE, Entry, entry_of
 from index.errors import AmbiguousId, NoSuchPicture
+from index.hiding import HIDDEN
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,23 +55,28 @@ def holdings(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> dict[
     }
 
 
-def resolve(connection: duckdb.DuckDBPyConnection, prefix: str) -> int:
-    """The number of the one picture whose id begins so. Raises NoSuchPicture or AmbiguousId."""
+def resolve(connection: duckdb.DuckDBPyConnection, prefix: str, *, hidden: bool = True) -> int:
+    """The number of the one picture whose id begins so. Raises NoSuchPicture or AmbiguousId.
+
+    hidden: whether it may be one that a hidden set holds
+    """
     if len(prefix) < SHORTEST_PREFIX:
         raise NoSuchPicture(
             f"{prefix!r} is too short to name a picture.",
             f"Give at least {SHORTEST_PREFIX} characters of its id.",
         )
     rows = connection.execute(
-        "SELECT seq, id FROM pictures WHERE starts_with(id, ?) "
-        "AND seq NOT IN (SELECT seq FROM deleted) ORDER BY id LIMIT 4",
-        [prefix.lower()],
+        f"SELECT seq, id, seq IN {HIDDEN} AS concealed FROM pictures "  # noqa: S608 - a constant
+        "WHERE starts_with(id, $1) AND seq NOT IN (SELECT seq FROM deleted) "
+        "AND ($2 OR NOT concealed) ORDER BY concealed, id LIMIT 4",
+        [prefix.lower(), hidden],
     ).fetchall()
     if not rows:
         raise NoSuchPicture(f"No picture's id begins with {prefix!r}.", "See the ids: sovgen list")
     if len(rows) > 1:
-        some = ", ".join(id[: len(prefix) + 4] for _, id in rows[:3])
-        raise AmbiguousId(f"Several ids begin with {prefix!r}: {some}.", "Give more characters.")
+        some = ", ".join(id[: len(prefix) + 4] for _, id, concealed in rows[:3] if not concealed)
+        told = f": {some}" if some else ""
+        raise AmbiguousId(f"Several ids begin with {prefix!r}{told}.", "Give more characters.")
     return int(rows[0][0])
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from index import catalogue, hiding, words
+from index import catalogue, hiding, trash, words
 from index.errors import BadQuery, NoSuchSet, SetExists
 from index.store import Store
 
@@ -112,8 +112,8 @@ def hide_set(library: Library | Store, name: str, hidden: bool = True) -> None:
     with store.writing() as connection:
         name = _required(connection, name)
         connection.execute("UPDATE sets SET hidden = ? WHERE name = ?", [hidden, name])
-        numbers, _ = _members(connection, name)
-    hiding.settle(store, numbers)
+        trash.unsettle(connection, _members(connection, name)[0])
+    trash.settle(store)
 
 
 def delete_set(library: Library | Store, name: str) -> None:
@@ -122,10 +122,12 @@ def delete_set(library: Library | Store, name: str) -> None:
     with store.writing() as connection:
         name = _required(connection, name)
         numbers, _ = _members(connection, name)
-        was_hidden = hiding.is_hidden(connection, name)
+        if was_hidden := hiding.is_hidden(connection, name):
+            trash.unsettle(connection, numbers)
         connection.execute("DELETE FROM set_members WHERE set_name = ?", [name])
         connection.execute("DELETE FROM sets WHERE name = ?", [name])
-    hiding.settle(store, numbers if was_hidden else [])
+    if was_hidden:
+        trash.settle(store)
 
 
 def add_to_set(library: Library | Store, name: str, prefixes: Sequence[str]) -> int:
@@ -144,8 +146,10 @@ def add_to_set(library: Library | Store, name: str, prefixes: Sequence[str]) -> 
             "unnest($3::INTEGER[])",
             [(name, number, last + place) for place, number in enumerate(fresh, 1)],
         )
-        is_hidden = hiding.is_hidden(connection, name)
-    hiding.settle(store, fresh if is_hidden else [])
+        if is_hidden := hiding.is_hidden(connection, name):
+            trash.unsettle(connection, fresh)
+    if is_hidden:
+        trash.settle(store)
     return len(fresh)
 
 
@@ -155,12 +159,14 @@ def remove_from_set(library: Library | Store, name: str, prefixes: Sequence[str]
     with store.writing() as connection:
         name = _required(connection, name)
         numbers = _resolved(connection, prefixes)
-        was_hidden = hiding.is_hidden(connection, name)
+        if was_hidden := hiding.is_hidden(connection, name):
+            trash.unsettle(connection, numbers)
         result = connection.execute(
             "DELETE FROM set_members WHERE set_name = ? AND picture IN ?", [name, numbers]
         )
         changed = _changed(result)
-    hiding.settle(store, numbers if was_hidden else [])
+    if was_hidden:
+        trash.settle(store)
     return changed
 
 

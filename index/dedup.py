@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, trash, words
+from index import catalogue, faults, trash, words
 from index.addition import recorded
 from index.curate import LONGEST_NOTE
 from index.duplicates import Group, Keep, duplicates
@@ -55,6 +55,7 @@ def dedup(store: Store, keep: Keep = "best", *, dry_run: bool = False) -> Dedupe
         _forget(connection, store.root, spare)
     trash.settle(store)
     for path in spare:
+        faults.reach("sparing")
         path.unlink(missing_ok=True)
     return Deduped(near, spare)
 

@@ -1,11 +1,11 @@
 """Hiding: what the catalogue hides has no thumbnail on disk either.
 
-A picture is hidden while any set that holds it is. Its own file stays where it is.
+A picture is hidden while any set that holds it is. Its own file stays where it is. Thumbnails
+follow the rows as files do: see `index.trash.settle`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,25 +26,18 @@ def is_hidden(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     return bool(rows.fetchall())
 
 
-def members(connection: duckdb.DuckDBPyConnection) -> list[int]:
-    """The numbers of all pictures that hidden sets hold."""
-    return [number for (number,) in connection.execute(f"FROM {HIDDEN}").fetchall()]
-
-
-def settle(store: Store, numbers: Sequence[int]) -> None:
-    """Take away the thumbnails of those that are hidden now, and make those of the others anew.
+def reveal(store: Store) -> None:
+    """Make the thumbnails that are missing of pictures that have still to be settled.
 
     Raises DiskFull or LibraryReadOnly. A picture that cannot be read stays without; `verify` tells.
     """
     from index import catalogue
-    from index.thumbnails import thumbnail_path
 
     with store.reading() as connection:
-        entries = catalogue.entries(connection, store.root, numbers)
+        rows = connection.execute("SELECT DISTINCT seq FROM unsettled").fetchall()
+        entries = catalogue.entries(connection, store.root, [number for (number,) in rows])
     for entry in entries:
-        if entry.hidden:
-            thumbnail_path(entry.id, store.root).unlink(missing_ok=True)
-        else:
+        if not entry.hidden:
             _make(entry.path, entry.id, store.root)
 
 

@@ -22,7 +22,7 @@ class Info:
     """A library at a glance.
 
     pictures: that can be seen; trashed: that can be restored; hidden ones are not told of
-    vectors: of the active encoder, whatever becomes of their pictures
+    vectors: of the active encoder, also of pictures in the trash
     encoder: its name; fingerprint and source: which one it is and where it is loaded from
     index: how search goes through the vectors, and why
     bytes: of the whole folder; schema: steps of `index.migrations`
@@ -53,7 +53,9 @@ def describe(store: Store) -> Info:
             fingerprint=active.fingerprint,
             source=active.source,
             width=active.width,
-            vectors=_count(connection, vectors.table(active.fingerprint)),
+            vectors=_count(
+                connection, f"{vectors.table(active.fingerprint)} WHERE picture NOT IN {HIDDEN}"
+            ),
             index=_way(connection, store.root, active),
             bytes=_weight(store.root),
             schema=migrations.schema(connection),

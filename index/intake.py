@@ -46,6 +46,7 @@ class Incoming:
     stem: the beginning of its file's name
     read: gives the bytes of the file to place, or None when the file stays where it is
     text_vector: its prompt's unit vector (width,), when known already
+    hidden: whether it is known to be hidden, and so gets no thumbnail
     """
 
     record: Record
@@ -53,6 +54,7 @@ class Incoming:
     stem: str
     read: Callable[[], bytes] | None
     text_vector: NDArray[np.float32] | None = None
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def _looks(encoder: Encoder, fresh: Sequence[Incoming]) -> dict[str, Look]:
 
 
 def _extras(root: Path, incoming: Incoming) -> tuple[str, Sequence[Colour]]:
-    make_thumbnail(incoming.image, incoming.record.id, root)
+    if not incoming.hidden:
+        make_thumbnail(incoming.image, incoming.record.id, root)
     return incoming.record.id, dominant_colours(incoming.image)
 
 

@@ -129,16 +129,20 @@ class Library:
             numbers = selection.newest(connection, query)
             return catalogue.entries(connection, self.root, numbers.tolist())
 
-    def get(self, prefix: str) -> Entry:
-        """The one picture whose id begins so. Raises NoSuchPicture or AmbiguousId."""
+    def get(self, prefix: str, hidden: bool = False) -> Entry:
+        """The one picture whose id begins so. Raises NoSuchPicture or AmbiguousId.
+
+        hidden: whether it may be one that a hidden set holds
+        """
         with self.store.reading() as connection:
-            number = catalogue.resolve(connection, prefix)
+            number = catalogue.resolve(connection, prefix, hidden=hidden)
             return catalogue.entries(connection, self.root, [number])[0]
 
     def makings(self, prefix: str) -> Sequence[Making]:
         """Every recorded making of a picture, the newest first."""
         with self.store.reading() as connection:
-            return makings.of_picture(connection, catalogue.resolve(connection, prefix))
+            number = catalogue.resolve(connection, prefix, hidden=False)
+            return makings.of_picture(connection, number)
 
     def made_for(self, jobs: Sequence[str]) -> dict[str, str]:
         """The ids of the pictures that were made for these jobs, by the job their making names."""
@@ -194,16 +198,17 @@ class Library:
         """Make the catalogue again from picture files and journal; see `index.rebuild.rebuild`.
 
         encoder: None is the one that the old catalogue names, or the bundled one without it
+        Raises LibraryNewer; that one would lose what only a newer version knows.
         """
         from index.encoder import load_encoder
         from index.rebuild import rebuild
 
         library = cls(_absolute(root), encoder)
-        try:
-            known = library.encoder
-        except (NoLibrary, LibraryDamaged):
-            known = load_encoder()
-        return rebuild(library.root, known, on_progress)
+        with suppress(NoLibrary, LibraryDamaged):
+            with library.store.reading():
+                pass  # a newer one is refused here
+            encoder = library.encoder
+        return rebuild(library.root, encoder or load_encoder(), on_progress)
 
     def backup(self, path: Path | str) -> Backup:
         """Write the whole library into a new file; see `index.backup.backup`."""

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import hiding, journal, registered, remarks, trash
+from index import journal, registered, remarks, trash
 from index.adding import BATCH, Failure
 from index.decoding import decoded
 from index.entry import absolute
+from index.hiding import HIDDEN
 from index.intake import Incoming, take_in
 from index.places import grave, places
 from index.putback import making_of, put_back
@@ -125,6 +126,7 @@ def _batches(
     batch: list[Incoming] = []
     failed: list[Failure] = []
     newest = {id: making_of(r["makings"][0]) for (_, id), r in told.items() if "makings" in r}
+    hidden = _hidden(told)
     found = decoded(source.path for source in sources)
     for count, (source, (path, read)) in enumerate(zip(sources, found, strict=True), 1):
         if isinstance(read, str):
@@ -132,10 +134,20 @@ def _batches(
         else:
             making = newest.get(read[0].id, read[0].making)
             record = replace(read[0], path=source.home, making=making)
-            batch.append(Incoming(record, read[1], "", None))
+            batch.append(Incoming(record, read[1], "", None, hidden=record.id in hidden))
         if len(batch) == BATCH or count == len(sources):
             yield count, (batch, failed)
             batch, failed = [], []
+
+
+def _hidden(told: Mapping[Key, Remark]) -> set[str]:
+    """The ids of pictures that hidden sets hold: they never have a thumbnail."""
+    sets = {name for (kind, name), remark in told.items() if kind == "set" and remark["hidden"]}
+    return {
+        id
+        for (kind, id), remark in told.items()
+        if kind == "picture" and not sets.isdisjoint(remark.get("sets", ()))
+    }
 
 
 def _finish(growing: Store, told: Mapping[Key, Remark]) -> None:
@@ -147,7 +159,10 @@ def _finish(growing: Store, told: Mapping[Key, Remark]) -> None:
             "WHERE id IN ? AND seq NOT IN (SELECT seq FROM deleted)",
             [datetime.now(UTC).replace(tzinfo=None), [p.name for p in _graves(growing.root)]],
         )
-        connection.execute("INSERT INTO unsettled SELECT seq, id FROM deleted WHERE NOT emptied")
+        connection.execute(
+            "INSERT INTO unsettled SELECT seq, id FROM deleted WHERE NOT emptied "  # noqa: S608
+            f"UNION SELECT seq, id FROM pictures WHERE seq IN {HIDDEN}"
+        )
 
 
 def _settled(store: Store, told: Mapping[Key, Remark], failed: list[Failure]) -> Rebuilt:
@@ -155,8 +170,6 @@ def _settled(store: Store, told: Mapping[Key, Remark], failed: list[Failure]) ->
     with store.writing() as connection:
         renew_journal(connection, store.root, told)
         row = connection.execute("SELECT count(*) FROM pictures").fetchone()
-        hidden = hiding.members(connection)
-    hiding.settle(store, hidden)
     refresh(store, force=True)
     return Rebuilt(int(row[0]) if row else 0, failed)
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index import journal, vectors, words
 from index.adding import add
+from index.columns import split_zone
 from index.errors import LibraryDamaged, UnreadableImage
+from index.hiding import HIDDEN
 from index.places import Place, places
 from index.putback import put_back
 from index.rebuild import renew_journal
@@ -22,7 +25,7 @@ from index.record import Record, read_picture
 from index.reembed import reembed
 from index.refresh import refresh
 from index.trash import OF_PICTURE, settle
-from index.verify import Difference, verify
+from index.verify import Difference, latest, verify
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
@@ -58,7 +61,7 @@ def repair(store: Store, encoder: Callable[[], Encoder]) -> Repaired:
     settle(store)
     found = verify(store)
     for _ in range(_PASSES):
-        mended = [*_mend(store, encoder, found)]
+        mended = [*_mend(store, encoder, found, told)]
         if not mended:
             break
         done += mended
@@ -67,7 +70,10 @@ def repair(store: Store, encoder: Callable[[], Encoder]) -> Repaired:
 
 
 def _mend(
-    store: Store, encoder: Callable[[], Encoder], found: Sequence[Difference]
+    store: Store,
+    encoder: Callable[[], Encoder],
+    found: Sequence[Difference],
+    told: Mapping[Key, Remark],
 ) -> Iterator[str]:
     kinds = {difference.kind for difference in found}
     if "stray" in kinds:
@@ -75,7 +81,9 @@ def _mend(
     if "partial" in kinds:
         yield from _remove_partials(found)
     if "orphan" in kinds:
-        yield from _adopt(store, encoder(), found)
+        yield from _adopt(store, encoder(), found, told)
+    if "future" in kinds:
+        yield from _set_back(store)
     if kinds & {"missing", "changed"}:
         yield from _follow_files(store)
     if "no-vector" in kinds and (count := reembed(store, encoder()).done):
@@ -86,6 +94,17 @@ def _mend(
         yield from _write_journal(store)
     if "snapshot" in kinds and refresh(store, force=True):
         yield "the snapshot was made again"
+
+
+def _set_back(store: Store) -> Iterator[str]:
+    """Nothing was added later than now; the order in which pictures came is their numbers'."""
+    moment, offset = split_zone(datetime.now().astimezone())
+    with store.writing() as connection:
+        row = connection.execute(
+            "UPDATE pictures SET added = ?, added_offset = ? WHERE added > ?",
+            [moment, offset, latest()],
+        ).fetchone()
+    yield f"{row[0] if row else 0} pictures from a clock that was ahead are on record as of now"
 
 
 def _renew_words(store: Store) -> Iterator[str]:
@@ -124,10 +143,13 @@ def _catch_up(
     settle(store)
     found = verify(store)
     if any(difference.kind == "orphan" for difference in found):
-        yield from _adopt(store, encoder(), found)
+        yield from _adopt(store, encoder(), found, {})
     with store.writing() as connection:
         put_back(connection, told)
-        connection.execute("INSERT INTO unsettled SELECT seq, id FROM deleted WHERE NOT emptied")
+        connection.execute(
+            "INSERT INTO unsettled SELECT seq, id FROM deleted WHERE NOT emptied "  # noqa: S608
+            f"UNION SELECT seq, id FROM pictures WHERE seq IN {HIDDEN}"
+        )
     yield "what the journal tells was put back"
 
 
@@ -155,12 +177,19 @@ def _remove_partials(found: Sequence[Difference]) -> Iterator[str]:
             yield f"{difference.where} was left of an interrupted write and was removed"
 
 
-def _adopt(store: Store, encoder: Encoder, found: Sequence[Difference]) -> Iterator[str]:
-    """Take in the files that no row speaks of, where they stand."""
+def _adopt(
+    store: Store, encoder: Encoder, found: Sequence[Difference], told: Mapping[Key, Remark]
+) -> Iterator[str]:
+    """Take in the files that no row speaks of, where they stand, with what the journal tells."""
     pictures = store.root / "pictures"
     orphans = [Path(d.where) for d in found if d.kind == "orphan"]
     report = add(store, encoder, [p for p in orphans if p.is_relative_to(pictures)], "in-place")
     if report.added:
+        ids = {entry.id for entry in report.added}
+        with store.writing() as connection:
+            about = {k: r for k, r in told.items() if k[0] != "picture" or k[1] in ids}
+            put_back(connection, about)
+        settle(store)
         yield f"{len(report.added)} pictures that no row spoke of were taken in"
     if report.known:
         yield f"{report.known} more files of known pictures were recorded"

@@ -36,7 +36,7 @@ def newest(connection: duckdb.DuckDBPyConnection, query: Query) -> NDArray[np.in
     if query.set is not None:
         order = "(SELECT min(position) FROM set_members WHERE picture = seq AND set_name = $name)"
         return _numbers(connection, query, f"{order}, seq", query.k)
-    return _numbers(connection, query, "added DESC, seq DESC", query.k)
+    return _numbers(connection, query, "seq DESC", query.k)  # clocks may be wrong; numbers rise
 
 
 def _filters(query: Query) -> bool:

@@ -73,7 +73,7 @@ class Store:
         Raises NoLibrary, LibraryBusy, LibraryNewer, LibraryDamaged, LibraryReadOnly or DiskFull.
         """
         self._require()
-        with self._turn("w"), self._connected(read_only=False) as connection:
+        with self._turn("w"), self._ours(), self._connected(read_only=False) as connection:
             yield connection
             faults.reach("committing")
             connection.execute("COMMIT")
@@ -190,6 +190,14 @@ class Store:
             connection.execute("BEGIN")
             migrations.refuse_newer(connection)
             yield connection
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        """Opening to write empties a log into the file: not before the schema is known."""
+        if Path(f"{self.path}.wal").exists():
+            with self._connected(read_only=True):
+                pass
+        yield
 
     @contextmanager
     def _opened(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, faults, placing, vectors
+from index import catalogue, faults, hiding, placing, vectors
 from index.atomic import disk_refusals
 from index.errors import NoSuchPicture
 from index.hiding import HIDDEN
@@ -59,7 +59,7 @@ def bury(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> None:
         "INSERT INTO deleted SELECT seq, id, ?, false FROM pictures WHERE seq IN ?",
         [datetime.now(UTC).replace(tzinfo=None), list(numbers)],
     )
-    _unsettle(connection, numbers)
+    unsettle(connection, numbers)
 
 
 def listed(store: Store) -> list[Trashed]:
@@ -89,7 +89,7 @@ def restore_rows(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) 
     """Take tombstones away, inside the caller's transaction; `settle` brings the files back."""
     if numbers:
         connection.execute("DELETE FROM deleted WHERE seq IN ? AND NOT emptied", [list(numbers)])
-        _unsettle(connection, numbers)
+        unsettle(connection, numbers)
 
 
 def empty(store: Store) -> int:
@@ -100,7 +100,7 @@ def empty(store: Store) -> int:
     with store.writing() as connection:
         rows = connection.execute("SELECT seq FROM deleted WHERE NOT emptied").fetchall()
         numbers = [number for (number,) in rows]
-        _unsettle(connection, numbers)
+        unsettle(connection, numbers)
         for table in (*OF_PICTURE, *vectors.tables(connection)):
             connection.execute(f"DELETE FROM {table} WHERE picture IN ?", [numbers])  # noqa: S608
         connection.execute("DELETE FROM pictures WHERE seq IN ?", [numbers])
@@ -111,18 +111,24 @@ def empty(store: Store) -> int:
 
 
 def settle(store: Store) -> None:
-    """Bring files to where the committed rows say they are: in the trash, out of it, or gone."""
+    """Bring files to where the committed rows say they are: in the trash, out of it, or gone.
+
+    Thumbnails too: what is hidden has none.
+    """
+    hiding.reveal(store)
     with store.writing() as connection, disk_refusals(store.root):
         rows = connection.execute(
-            "SELECT DISTINCT u.seq, u.id, coalesce(d.emptied, false) "
-            "FROM unsettled u LEFT JOIN deleted d ON d.seq = u.seq"
+            "SELECT DISTINCT u.seq, u.id, coalesce(d.emptied, false), "  # noqa: S608 - a constant
+            f"u.seq IN {HIDDEN} FROM unsettled u LEFT JOIN deleted d ON d.seq = u.seq"
         ).fetchall()
-        for place in places(connection, store.root, [number for number, _, _ in rows]):
+        for place in places(connection, store.root, [number for number, *_ in rows]):
             _carry(store, place)
-        for _, id, emptied in rows:
+        for _, id, emptied, hidden in rows:
             if emptied:
                 faults.reach("emptying")
                 shutil.rmtree(store.root / "trash" / id, ignore_errors=True)
+            if emptied or hidden:
+                faults.reach("hiding")
                 thumbnail_path(id, store.root).unlink(missing_ok=True)
         connection.execute("DELETE FROM unsettled")
 
@@ -132,7 +138,8 @@ def is_settled(connection: duckdb.DuckDBPyConnection) -> bool:
     return not connection.execute("SELECT 1 FROM unsettled LIMIT 1").fetchall()
 
 
-def _unsettle(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> None:
+def unsettle(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> None:
+    """Note that files or thumbnails have to follow their rows, inside the caller's transaction."""
     connection.execute(
         "INSERT INTO unsettled SELECT seq, id FROM pictures WHERE seq IN ?", [list(numbers)]
     )

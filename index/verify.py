@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -31,6 +32,7 @@ Kind = Literal[
     "no-file",
     "stray",
     "twice",
+    "future",
     "words",
     "snapshot",
     "journal",
@@ -38,6 +40,8 @@ Kind = Literal[
 
 
 ABANDONED_S = 600.0
+# Clocks of two machines may differ by a little, and nobody has to hear of it.
+AHEAD = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,19 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
         "SELECT id FROM pictures GROUP BY id HAVING count(*) > 1 OR count(DISTINCT seq) > 1"
     ).fetchall():
         yield Difference("twice", id, "is on record more than once")
+    for id, added in connection.execute(
+        "SELECT id, added FROM pictures WHERE added > ? ORDER BY seq", [latest()]
+    ).fetchall():
+        yield Difference("future", id, f"was added by a clock that was ahead, at {added} UTC")
     for (id,) in connection.execute(
         "SELECT id FROM pictures WHERE seq IN ? ORDER BY seq", [words.stale(connection)]
     ).fetchall():
         yield Difference("words", id, "is found by other words than are written of it")
+
+
+def latest() -> datetime:
+    """The latest moment, in UTC, at which a picture can have been added."""
+    return datetime.now(UTC).replace(tzinfo=None) + AHEAD
 
 
 def _snapshot(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:

@@ -1,99 +1,122 @@
 """Concurrency: many processes at one library; nobody sees a lock, nothing is lost, waits are told.
 
-With `SOVGEN_SOAK` eight processes add at once, without it four; two search and one lists meanwhile.
+Eight processes add, two search, and one stands for a web server: it holds a library open and reads
+from several threads. `SOVGEN_SOAK` is how often each of the eight adds; 4 times without it.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from index import Library, Query
-from tests.crash.inspection import check_whole, id_of
-from tests.index.boxes import ROOT
+from index import Hit, Library, Query, curate, question
+from tests.crash.inspection import check, check_differences
+from tests.crash.processes import CONTEXT, Connection, ended, start
 from tests.index.conftest import new
 from tests.index.given import Given
 
-ADDERS = 8 if "SOVGEN_SOAK" in os.environ else 4
-EACH = 12 if "SOVGEN_SOAK" in os.environ else 5
+ADDERS, SEARCHERS, THREADS = 8, 2, 4
+EACH = int(os.environ.get("SOVGEN_SOAK", "4"))
+SHARED = 1  # a picture that all of them keep again and again
 
-ADD = """
-import sys, time
-from index import Library
-from tests.index.conftest import new
-from tests.index.given import Given
-library, first, count = Library.open(sys.argv[1], Given()), int(sys.argv[2]), int(sys.argv[3])
-print("ready", flush=True)
-sys.stdin.readline()
-longest = 0.0
-for number in range(first, first + count):
-    start = time.monotonic()
-    library.keep([new(number), new(1)])  # each its own, and one that all of them keep
-    longest = max(longest, time.monotonic() - start)
-print(longest, flush=True)
-"""
 
-LOOK = """
-import sys, threading, time
-from index import Library, Query
-from tests.index.given import Given
-library, listing = Library.open(sys.argv[1], Given()), sys.argv[2] == "list"
-print("ready", flush=True)
-sys.stdin.readline()
-stop = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
-longest, seen = 0.0, 0
-while not stop.is_set():
-    start = time.monotonic()
+class Waits:
+    """How long each call took, in s, by what it was."""
+
+    def __init__(self) -> None:
+        self.longest: dict[str, float] = {}
+
+    def measure(self, what: str, call: Callable[[], object]) -> None:
+        began = time.monotonic()
+        call()
+        self.longest[what] = max(self.longest.get(what, 0.0), time.monotonic() - began)
+
+
+def add(root: Path, first: int, go: Event, stop: Event, told: Connection) -> None:
+    library, waits = Library.open(root, Given()), Waits()
+    go.wait()
+    for number in range(first, first + EACH):
+        waits.measure("add", lambda n=number: library.keep([new(n), new(SHARED)]))  # type: ignore[misc]
+    told.send(waits.longest)
+
+
+def search(root: Path, first: int, go: Event, stop: Event, told: Connection) -> None:
+    waits, seen = Waits(), 0
+    go.wait()
+    while not stop.is_set():
+        found: list[Hit] = []
+        waits.measure("open and search", lambda: found.extend(everything(root)))  # noqa: B023
+        assert len(found) >= seen, "something that was there is gone"
+        seen = len(found)
+    told.send(waits.longest)
+
+
+def everything(root: Path) -> Sequence[Hit]:
     query = Query("anything", k=None, everything=True)
-    found = library.list(query) if listing else library.search(query).hits
-    longest = max(longest, time.monotonic() - start)
-    assert len(found) >= seen, "something that was there is gone"
-    seen = len(found)
-print(longest, flush=True)
-"""
+    return Library.open(root, Given()).search(query).hits
 
 
-def start(script: str, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def serve(root: Path, first: int, go: Event, stop: Event, told: Connection) -> None:
+    """One library, held open; each thread asks in its own order, over and over."""
+    library = Library.open(root, Given())
+    waits, errors = [Waits() for _ in range(THREADS)], list[BaseException]()
+    asks: list[tuple[str, Callable[[], object]]] = [
+        ("list", lambda: library.list(Query(k=20))),
+        ("search", lambda: library.search(Query("anything", everything=True))),
+        ("show", lambda: library.get(library.list(Query(k=1))[0].id)),
+        ("sets", lambda: curate.list_sets(library)),
+        ("info", library.info),
+        ("question", lambda: list(question.answer(library.store, "FROM library").batches)),
+    ]
+
+    def read(number: int) -> None:
+        turn = number
+        try:
+            while not stop.is_set():
+                waits[number].measure(*asks[turn % len(asks)])
+                turn += 1
+        except BaseException as error:
+            errors.append(error)
+
+    go.wait()
+    threads = [threading.Thread(target=read, args=(n,)) for n in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    every = {what for each in waits for what in each.longest}
+    told.send({what: max(each.longest.get(what, 0.0) for each in waits) for what in every})
 
 
-def longest_wait(process: subprocess.Popen[str], last_word: str = "") -> float:
-    out, errors = process.communicate(last_word)
-    assert process.returncode == 0, errors
-    return float(out)
-
-
-def test_many_processes_add_search_and_list_at_once(tmp_path: Path) -> None:
-    library = Library.create(tmp_path / "library", Given())
-    library.keep([new(0)])
-    adders = [start(ADD, library.root, 100 * n, EACH) for n in range(1, ADDERS + 1)]
-    lookers = [start(LOOK, library.root, what) for what in ("search", "search", "list")]
-    for process in adders + lookers:
-        assert process.stdout and process.stdin
-        assert process.stdout.readline() == "ready\n"
-    for process in adders + lookers:
-        assert process.stdin
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    added = [longest_wait(process) for process in adders]
-    looked = [longest_wait(process, "stop\n") for process in lookers]
+def test_eight_add_two_search_and_a_server_reads_at_once(tmp_path: Path) -> None:
+    root = Library.create(tmp_path / "library", Given()).root
+    Library.open(root, Given()).keep([new(0)])
+    go, stop = CONTEXT.Event(), CONTEXT.Event()
+    firsts = [1000 * (n + 1) for n in range(ADDERS)]
+    roles = [*((add, n) for n in firsts), *[(search, 0)] * SEARCHERS, (serve, 0)]
+    pipes = [CONTEXT.Pipe(duplex=False) for _ in roles]
+    running = [
+        start(role, root, n, go, stop, theirs)
+        for (role, n), (_, theirs) in zip(roles, pipes, strict=True)
+    ]
+    go.set()
+    assert [ended(process) for process in running[:ADDERS]] == [0] * ADDERS
+    stop.set()
+    assert [ended(process) for process in running[ADDERS:]] == [0] * (SEARCHERS + 1)
+    waits = [ours.recv() for ours, _ in pipes]
+    longest = {what: max(w.get(what, 0.0) for w in waits) for what in {k for w in waits for k in w}}
     print(
-        f"{ADDERS} adding, 2 searching, 1 listing: longest wait to add {max(added):.2f} s, "
-        f"to search {max(looked[:2]):.2f} s, to list {looked[2]:.2f} s"
+        f"{ADDERS} adding {EACH} times, {SEARCHERS} searching, a server with {THREADS} threads; "
+        "longest wait: " + ", ".join(f"{what} {s:.2f} s" for what, s in sorted(longest.items()))
     )
-    expected = {0, 1, *(100 * n + i for n in range(1, ADDERS + 1) for i in range(EACH))}
-    listed = library.list(Query(k=None))
-    assert {entry.id for entry in listed} == {id_of(number) for number in expected}
-    assert len(listed) == len(expected)
-    check_whole(library, [])
+    library = Library.open(root, Given())
+    numbers = [0, SHARED, *(first + n for first in firsts for n in range(EACH))]
+    check(library, [{"op": "keep", "numbers": numbers}])
+    check_differences(library, [])
+    assert len(library.list(Query(k=None))) == len(numbers)

@@ -1,14 +1,12 @@
 """Worker: a process that changes a library at random until it is killed, or has done its share.
 
-`python -m tests.crash.worker ROOT JOURNAL FIRST COUNT SEED EMPTIES`: the pictures FIRST, FIRST + 1
-and so on are its own. Their vectors are given, so nothing here imports torch.
+Its vectors are given, so nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import random
-import sys
-import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +19,14 @@ from tests.index.conftest import new, picture, png
 from tests.index.given import Given
 
 WEIGHTS = {"keep": 6, "add": 3, "tag": 3, "rate": 2, "choose": 2, "delete": 2, "restore": 1} | {
-    "snapshot": 2,
-    "empty": 1,
+    "snapshot": 2
 }
 
 
 class Worker:
-    """One process's share of the work; `longest` is its longest wait for one operation, in s."""
+    """One process's share of the work: pictures `first`, `first` + 1 and so on, and one set."""
 
-    def __init__(self, root: Path, journal: Path, first: int, seed: int, empties: bool) -> None:
+    def __init__(self, root: Path, journal: Path, first: int, seed: int) -> None:
         self.library = Library.open(root, Given())
         self.journal = Journal(journal)
         self.inbox = journal.with_suffix(".inbox")
@@ -37,16 +34,14 @@ class Worker:
         self.next = first
         self.name = f"set-{first}"
         self.random = random.Random(seed)
-        self.weights = {op: n for op, n in WEIGHTS.items() if empties or op != "empty"}
         self.alive: list[int] = []
         self.buried: list[int] = []
         self.chosen: set[int] = set()
-        self.longest = 0.0
-        curate.new_set(self.library, self.name)
+        self.write_down({"op": "new-set", "set": self.name})
 
     def step(self) -> None:
         """One operation that makes sense now, written down before and after."""
-        op = self.random.choices(list(self.weights), list(self.weights.values()))[0]
+        op = self.random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         needs = {"tag": self.alive, "rate": self.alive, "delete": self.alive}
         needs |= {"choose": [n for n in self.alive if n not in self.chosen]}
         needs |= {"restore": self.buried}
@@ -61,14 +56,17 @@ class Worker:
             self.next += count
         line |= {"tag": f"hand-{self.random.randint(0, 9)}"} if op == "tag" else {}
         line |= {"rating": self.random.randint(0, 5)} if op == "rate" else {}
+        line |= {"set": self.name} if op == "choose" else {}
         if op == "add":
             line["mode"] = self.random.choice(["copy", "move"])
             for n in line["numbers"]:
                 (self.inbox / f"{n}.png").write_bytes(png(picture(n)))
+        self.write_down(line)
+
+    def write_down(self, line: dict[str, Any]) -> None:
+        """Do what a line says, between writing that it is meant and that it is done."""
         self.journal.write(line)
-        start = time.monotonic()
         self.do(**line)
-        self.longest = max(self.longest, time.monotonic() - start)
         self.journal.write({"op": "done"})
 
     def do(
@@ -79,6 +77,7 @@ class Worker:
         tag: str = "",
         rating: int = 0,
         mode: Mode = "copy",
+        set: str = "",
     ) -> None:
         id = pixel_id(picture(number)) if number >= 0 else ""
         match op:
@@ -93,8 +92,10 @@ class Worker:
                 curate.tag(self.library, [id], [tag])
             case "rate":
                 curate.rate(self.library, [id], rating)
+            case "new-set":
+                curate.new_set(self.library, set)
             case "choose":
-                curate.add_to_set(self.library, self.name, [id])
+                curate.add_to_set(self.library, set, [id])
                 self.chosen.add(number)
             case "delete":
                 assert self.library.delete([id]) == 1
@@ -106,19 +107,14 @@ class Worker:
                 self.alive.append(number)
             case "snapshot":
                 refresh(self.library.store, force=True)
-            case "empty":
-                self.library.empty_trash()
-                self.chosen -= set(self.buried)
-                self.buried.clear()
 
 
-def main(root: str, journal: str, first: str, count: str, seed: str, empties: str) -> None:
-    worker = Worker(Path(root), Path(journal), int(first), int(seed), empties == "yes")
-    print("ready", flush=True)
-    for _ in range(int(count)):
+def work(
+    root: Path, journal: Path, first: int, count: int, seed: int, begun: Event | None = None
+) -> None:
+    """Do `count` operations; `begun` is set when the first is done."""
+    worker = Worker(root, journal, first, seed)
+    if begun is not None:
+        begun.set()
+    for _ in range(count):
         worker.step()
-    print(worker.longest, flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import threading
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from index import ExportExists, Library, LibraryDamaged, LibraryExists, Query, curate
-from tests.index.boxes import run_boxed
+from tests.index.boxes import ROOT, run_boxed
 from tests.index.conftest import new
 from tests.index.given import Given
 from tests.index.test_rebuild import everything
@@ -40,35 +41,49 @@ def test_a_restored_library_is_the_library(kept: Library, tmp_path: Path) -> Non
     )
 
 
-def test_a_backup_is_consistent_while_others_write(kept: Library, tmp_path: Path) -> None:
-    stop, failures = threading.Event(), list[BaseException]()
+WRITE = """
+import sys
+from index import Library, curate
+from tests.index.conftest import new
+from tests.index.given import Given
 
-    def write() -> None:
-        other = Library.open(kept.root, Given())
-        try:
-            for number in range(100, 200):
-                (entry,) = other.keep([new(number)])
-                if number % 3 == 0:
-                    other.delete([entry.id])
-                if number % 10 == 9:
-                    other.empty_trash()
-                if stop.is_set():
-                    return
-        except BaseException as error:
-            failures.append(error)
+library = Library.open(sys.argv[1], Given())
+number = 100
+print("ready", flush=True)
+while True:
+    (entry,) = library.keep([new(number)])
+    curate.tag(library, [entry.id], [f"tag {number}"])
+    if number % 3 == 0:
+        library.delete([entry.id])
+    if number % 10 == 9:
+        library.empty_trash()
+    number += 1
+"""
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
+
+def test_a_backup_is_consistent_while_another_process_writes(kept: Library, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITE, str(kept.root)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout and writer.stdout.readline() == b"ready\n"
+        counts = []
         for number in range(3):
             made = kept.backup(tmp_path / f"{number}.zip")
             assert made.lacking == []
-            restored = Library.from_backup(made.path, tmp_path / f"restored-{number}")
-            assert restored.verify() == []
-    finally:
-        stop.set()
-        writer.join()
-    assert failures == []
+            counts.append(made.pictures)
+        assert writer.poll() is None  # it was at work all the time
+        writer.kill()
+    assert counts == sorted(counts) and counts[0] < counts[-1]
+    for number, count in enumerate(counts):
+        restored = Library.from_backup(tmp_path / f"{number}.zip", tmp_path / f"restored-{number}")
+        assert restored.verify() == []
+        with restored.store.reading() as connection:
+            held = connection.execute("SELECT count(*) FROM pictures").fetchone()
+            untagged = connection.execute(
+                "SELECT id FROM library WHERE seq > 4 AND NOT list_contains(tags, 'tag ' || "
+                "regexp_extract(path, 'picture-(\\d+)', 1))"
+            ).fetchall()
+        assert held == (count,)
+        assert len(untagged) <= 1  # the one that was kept and not yet tagged
 
 
 def test_a_lost_file_is_told_and_stops_nothing(kept: Library, tmp_path: Path) -> None:

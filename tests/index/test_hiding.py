@@ -6,9 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from index import Library, Query, curate, lexical, question
+from index import (
+    AmbiguousId,
+    Library,
+    NoSuchPicture,
+    Query,
+    catalogue,
+    curate,
+    lexical,
+    question,
+    saved,
+)
 from index.duplicates import duplicates
 from index.entry import Entry
+from index.export import export
 from index.passing import every
 from index.query import Mode, terms_of
 from index.thumbnails import thumbnail_path
@@ -75,8 +86,48 @@ def test_likeness_does_not_show_it(library: Library, entries: list[Entry]) -> No
     assert [hit.entry.seq for hit in found] == [SHOWN]
 
 
+def test_its_id_leads_nowhere(library: Library, entries: list[Entry]) -> None:
+    """Only those who change what is said of it, or ask for its set, reach it."""
+    id = entries[1].id
+    for ask in (
+        lambda: library.get(id),
+        lambda: library.get(id[:8]),
+        lambda: library.makings(id),
+        lambda: library.search(Query(like=(id,))),
+        lambda: library.search(Query("vixen", like=(entries[0].id, id))),
+    ):
+        with pytest.raises(NoSuchPicture):
+            ask()
+    curate.rate(library, [id[:8]], 3)
+    assert library.get(id, hidden=True).rating == 3
+    with pytest.raises(AmbiguousId) as caught, library.store.writing() as connection:
+        connection.execute("UPDATE pictures SET id = 'aaaa' || seq")
+        catalogue.resolve(connection, "aaaa")
+    assert "aaaa1" in caught.value.message and "aaaa2" not in caught.value.message
+
+
+def test_no_saved_search_finds_it(library: Library, entries: list[Entry]) -> None:
+    saved.save_search(library, "foxes", Query("vixen", mode="words", k=None))
+    found = library.search(saved.saved_search(library, "foxes")).hits
+    assert [hit.entry.seq for hit in found] == [SHOWN]
+
+
+def test_no_export_holds_it(library: Library, entries: list[Entry], tmp_path: Path) -> None:
+    found = [hit.entry for hit in library.search(Query("vixen", everything=True)).hits]
+    for name, chosen in (
+        ("search", found),
+        ("list", library.list(Query(k=None))),
+        ("set", curate.show_set(library, "all")),
+    ):
+        export(library, chosen, tmp_path / name, "jsonl", "full")
+        pictures = list((tmp_path / name).rglob("*.png"))
+        assert len(pictures) == 1
+        for path in (tmp_path / name).rglob("*"):
+            assert path.is_dir() or b"vixen number 2" not in path.read_bytes()
+
+
 def test_counts_leave_it_out(library: Library, entries: list[Entry]) -> None:
-    assert library.info().pictures == 1
+    assert (library.info().pictures, library.info().vectors) == (1, 1)
     assert [(s.name, s.count) for s in curate.list_sets(library)] == [("all", 1)]
     everything = curate.list_sets(library, hidden=True)
     assert [(s.name, s.count, s.hidden) for s in everything] == [

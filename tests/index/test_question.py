@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from index import BadQuery, Library, curate, question
-from index.store import Store
+from index.store import CONFIG, Store
 from index.views import VIEWS
 from tests.index.conftest import new
 from tests.index.given import Given
@@ -130,6 +131,42 @@ REACHING = """
     SET enable_external_access = true
     RESET lock_configuration
     CALL pragma_version()
+    CALL checkpoint()
+    SELECT * FROM read_duckdb('{root}/library.duckdb')
+    SELECT * FROM main.read_text('/etc/passwd')
+    SELECT * FROM system.main.read_text('/etc/passwd')
+    SELECT (SELECT content FROM read_text('/etc/passwd'))
+    SELECT 1 FROM library WHERE EXISTS (FROM read_text('/etc/passwd'))
+    SELECT 1 FROM library ORDER BY (SELECT size FROM read_blob('/etc/passwd'))
+    WITH x AS (FROM glob('/etc/*')) FROM x
+    WITH RECURSIVE x AS (SELECT '' a UNION ALL SELECT content FROM read_text('/etc/passwd')) FROM x
+    FROM library, LATERAL (FROM read_text(library.path))
+    SELECT 1 UNION ALL SELECT size FROM read_blob('/etc/passwd')
+    FROM 'https://example.org/x.parquet'
+    FROM read_parquet('s3://bucket/x')
+    FROM read_json_auto('/etc/passwd')
+    PIVOT '/etc/passwd' ON a USING count(*)
+    SUMMARIZE '/etc/passwd'
+    DESCRIBE '/etc/passwd'
+    DESCRIBE pictures
+    SUMMARIZE curation
+    COPY (SELECT 1) TO '/dev/stdout'
+    COPY FROM DATABASE catalogue TO memory
+    DETACH catalogue
+    DETACH memory
+    CREATE SECRET s (TYPE s3)
+    SET VARIABLE x = 1
+    SET threads = 1
+    EXECUTE p
+    LOAD '{out}'
+    INSTALL httpfs FROM 'http://example.org'
+    FORCE INSTALL json
+    UPDATE EXTENSIONS
+    FROM test_all_types()
+    FROM seq_scan('library')
+    FROM duckdb_secrets()
+    FROM duckdb_logs
+    FROM pg_catalog.pg_class
     SHOW TABLES
     EXPLAIN ANALYZE SELECT 1
 """
@@ -156,6 +193,22 @@ def test_all_else_is_refused_in_one_line(shelf: Library, tmp_path: Path, stateme
     assert "\n" not in caught.value.message + caught.value.hint
     assert caught.value.message.startswith("The question cannot be answered: ")
     assert list(tmp_path.iterdir()) == [] and state(shelf.root) == before
+
+
+def test_no_function_that_gives_rows_is_let_through_but_the_harmless() -> None:
+    """Every one that this DuckDB knows, wherever rows can come from."""
+    with duckdb.connect(config=CONFIG) as connection:
+        known = connection.execute(
+            "SELECT DISTINCT function_name FROM duckdb_functions() "
+            "WHERE function_type LIKE 'table%'"
+        ).fetchall()
+        harmless = {"unnest", "range", "generate_series", "json_each", "json_tree"}
+        names = {name for (name,) in known} - harmless
+        assert len(names) > 80 and {"read_text", "glob", "read_csv", "query"} <= names
+        for name in sorted(names):
+            for shape in ("FROM {}", "WITH x AS (FROM {}) FROM x", "SELECT (SELECT 1 FROM {})"):
+                with pytest.raises(BadQuery):
+                    question.views_of(connection, shape.format(f"{name}('x')"))
 
 
 # A scan of an address would end this process: that is why reading the statement comes first.
