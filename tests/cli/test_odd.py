@@ -113,8 +113,8 @@ def test_all_of_them_leave_again_as_they_came(
 
 @pytest.mark.parametrize(
     "words",
-    [["🦊🎨" * 20], ["word " * 10_000], ["a::2 " * 2000], ["\u202e\u0301x"], ["-"], ["%s {0} \\"]],
-    ids=["emoji", "10,000 words", "2,000 weights", "marks", "minus", "formats"],
+    [["🦊🎨" * 20], ["word " * 10_000], ["a::2 " * 300], ["\u202e\u0301x"], ["-"], ["%s {0} \\"]],
+    ids=["emoji", "10,000 words", "300 weights", "marks", "minus", "formats"],
 )
 def test_any_words_are_an_answer(cli: Cli, drawn: Path, words: Sequence[str]) -> None:
     done = cli(drawn, "search", "--all", "--json", "--", *words)

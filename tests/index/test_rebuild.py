@@ -50,8 +50,7 @@ def rich(library: Library, tmp_path: Path) -> Library:
     curate.add_to_set(library, "order", [ids[4], ids[2], ids[5]])
     curate.remove_from_set(library, "order", [ids[2]])
     curate.add_to_set(library, "secret", [ids[6]])
-    with library.store.writing() as connection:
-        connection.execute("UPDATE sets SET hidden = true WHERE name = 'secret'")
+    curate.hide_set(library, "secret")
     curate.delete_set(library, "gone")
     saved.save_search(library, "foxes", Query("fox", where="rating > 3", k=7))
     saved.save_search(library, "foxes", Query("fox", k=9))
