@@ -14,8 +14,9 @@ It is AUTOMATIC1111's, which half the field understands:
 backslash takes the meaning from the bracket, the backslash or the bar after it. Brackets nest,
 their weights multiply, and one that is never closed holds to the end.
 
-Pictures are searched by the words alone; what the rest means is the business of whoever draws.
-Texts of any length and from anybody are read in one pass.
+What stands in angle brackets after `lora:`, `lyco:` or `hypernet:` names an addition to the model
+and is no word either. Pictures are searched by the words alone; what the rest means is the business
+of whoever draws. Texts of any length and from anybody are read in one pass.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from __future__ import annotations
 import re
 
 NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
-_SIGN = re.compile(r"\\[()\[\]\\|]|[()\[\]]|\bBREAK\b")
+_ADDITION = r"<(?:lora|lyco|hypernet):[^<>]{1,200}>"
+_SIGN = re.compile(rf"\\[()\[\]\\|]|[()\[\]]|\bBREAK\b|{_ADDITION}")
 _TOKEN = re.compile(
-    rf"\\(?P<escaped>[()\[\]\\|])|(?P<weight>:\s*{NUMBER}\s*[)\]])|(?P<break>\bBREAK\b)"
+    rf"\\(?P<escaped>[()\[\]\\|])|(?P<weight>:\s*{NUMBER}\s*[)\]])|(?P<break>\bBREAK\b|{_ADDITION})"
     r"|(?P<sign>[()\[\]|:])"
 )
 

@@ -19,6 +19,8 @@ from index.prompt import is_plain, plain_words
         ("a [cat:dog:0.5] and [:bird:4]", "a cat dog and bird"),
         ("a fox BREAK in snow", "a fox in snow"),
         (r"a fox \(1999\) (old:.5)", "a fox (1999) old"),
+        ("a fox, <lora:ink:0.8> red", "a fox, red"),
+        ("a <cat-toy> and 3 < 4", "a <cat-toy> and 3 < 4"),
         ("(never closed", "never closed"),
         ("closed) twice]", "closed twice"),
         ("UNBREAKABLE BREAKs", "UNBREAKABLE BREAKs"),
@@ -31,7 +33,7 @@ def test_words_are_what_is_left_without_the_signs(prompt: str, words: str) -> No
 
 def test_text_of_any_size_is_read_in_one_pass() -> None:
     began = time.perf_counter()
-    for sign in ("(", "[", "[a|", ":1", "\\", "BREAK "):
+    for sign in ("(", "[", "[a|", ":1", "\\", "BREAK ", "<lora:"):
         plain_words(sign * 200_000)
     # A reading that took quadratic time would take hours.
     assert time.perf_counter() - began < 60
