@@ -88,6 +88,16 @@ def test_a1111_line_tells_what_steered_the_picture() -> None:
     assert "Clip skip: 2, Skip Early CFG: 0.25" in line
 
 
+def test_private_picture_does_not_name_the_words_that_its_prompt_may_use() -> None:
+    recipe = replace(FULL, embeddings=("xylophone",), loras=("ink:1",))
+    sums = {"embeddings": {"xylophone": "00"}, "loras": {"ink": "11"}}
+    picture = replace(FOX, recipe=recipe, additions=sums)
+    assert b"xylophone" in encode_png(picture)
+    private = encode_png(picture, private=True)
+    assert b"xylophone" not in private
+    assert json.loads(chunks(private)["sovgen"])["additions"] == {"loras": {"ink": "11"}}
+
+
 def test_a1111_line_has_loras_in_the_prompt_and_is_read_back() -> None:
     text = a1111_text(replace(FULL, loras=("ink:0.8", "v1.5:-2"), vae="soft"), FOX.model_hash)
     assert text.startswith("a red fox, flat style <lora:ink:0.8> <lora:v1.5:-2>\n")
