@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("search", "library", "generate", "add", "help", "calibration", "mini", "retrieval")
+NAMES = ("search", "library", "generate", "fast", "add", "help", "calibration", "mini", "retrieval")
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,312 @@
+"""How fast drawing is, and what each way of saving work changes: `... benchmarks fast`.
+
+Every side is a process of its own, so that its peak memory is its own: loading, one picture to warm
+up, then some that are timed. `python -m tests.benchmarks fast sd15` draws with a model of Stable
+Diffusion 1.5's shape and random weights at 256 x 256, `bundled` with the bundled model, `saving`
+measures settings that save work, `backends` one evaluation of the bundled U-Net. Processor seconds
+stand beside wall seconds, since only they mean something on a machine that others use too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.benchmarks.measure import FOLDER, interleave, print_table, run_child, spread
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sovgen.models.model import Model
+    from sovgen.recipe import Recipe
+
+ROUNDS = 3
+PROMPT = "a red apple"
+GUIDANCE = 3.0
+# Name, pixels, steps, pictures that are timed.
+SHAPES = {"bundled": (128, 20, 4), "sd15": (256, 2, 1)}
+SIDES = ("diffusers, its default", "diffusers, best by hand", "sovgen, automatic")
+SAVING: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "cache interval 2": {"cache_interval": 2},
+    "cache interval 3": {"cache_interval": 3},
+    "cache interval 5": {"cache_interval": 5},
+    "guidance until 0.7 of the steps": {"guidance_until": 0.7},
+    "guidance until 0.5 of the steps": {"guidance_until": 0.5},
+    "half the steps": {"steps": 10},
+    "a third of the steps": {"steps": 7},
+}
+SAVING_PICTURES = 8
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A side's run: seconds and processor seconds a picture, peak memory in MB."""
+
+    seconds: float
+    processor: float
+    peak_mb: float
+
+
+def main(arguments: Sequence[str]) -> None:
+    if arguments and arguments[0] == "side":
+        _side(*arguments[1:])
+        return
+    for name in arguments or ("bundled", "sd15", "saving", "backends"):
+        {"saving": _print_saving, "backends": _print_backends}.get(
+            name, lambda name=name: _print_sides(name)
+        )()
+
+
+def _print_sides(shape: str) -> None:
+    pixels, steps, _ = SHAPES[shape]
+    folder = str(_folder(shape))
+    command = [sys.executable, "-m", "tests.benchmarks", "fast", "side"]
+
+    def run(side: str) -> Timed:
+        child = run_child([*command, side, folder, shape])
+        seconds, processor = json.loads(child.output.splitlines()[-1])
+        return Timed(seconds, processor, child.peak_mb)
+
+    runs = interleave({side: lambda side=side: run(side) for side in SIDES}, ROUNDS)
+    base = [timed.processor for timed in runs[SIDES[0]]]
+    rows = [
+        [
+            side,
+            spread([t.seconds for t in timed]),
+            spread([t.processor for t in timed]),
+            spread([b / t.processor for b, t in zip(base, timed, strict=True)]),
+            spread([t.peak_mb for t in timed], 0),
+        ]
+        for side, timed in runs.items()
+    ]
+    columns = ["side", "s a picture", "processor s", "times as fast (processor)", "peak MB"]
+    print_table(f"Warm, {shape}, {steps} steps, {pixels} x {pixels}", columns, rows)
+
+
+def _folder(shape: str) -> Path:
+    from index.bundled import bundled_model
+
+    return bundled_model() if shape == "bundled" else _sd15()
+
+
+def _sd15() -> Path:
+    """A folder of Stable Diffusion 1.5's shape; random weights, half as large on disk."""
+    folder = FOLDER / "sd15"
+    if not (folder / "model_index.json").is_file():
+        import torch
+        from diffusers import (
+            AutoencoderKL,
+            PNDMScheduler,
+            StableDiffusionPipeline,
+            UNet2DConditionModel,
+        )
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        from tests.tiny import sd1
+
+        torch.manual_seed(0)
+        torch.set_default_dtype(torch.bfloat16)
+        tower = {"hidden_size": 768, "intermediate_size": 3072, "projection_dim": 768}
+        tower |= {"num_hidden_layers": 12, "num_attention_heads": 12}
+        wide = {"down_block_types": ("DownEncoderBlock2D",) * 4, "latent_channels": 4}
+        wide |= {"up_block_types": ("UpDecoderBlock2D",) * 4, "layers_per_block": 2}
+        pipe = StableDiffusionPipeline(
+            unet=UNet2DConditionModel(cross_attention_dim=768, sample_size=64),
+            vae=AutoencoderKL(block_out_channels=(128, 256, 512, 512), sample_size=512, **wide),
+            text_encoder=CLIPTextModel(CLIPTextConfig(**tower, eos_token_id=49407)),
+            tokenizer=sd1().tokenizer,
+            scheduler=PNDMScheduler.from_config(sd1().scheduler.config),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipe.save_pretrained(folder)
+    return folder
+
+
+def _side(name: str, folder: str, shape: str) -> None:
+    """One side in this process: seconds and processor seconds of one picture, as JSON."""
+    pixels, steps, pictures = SHAPES[shape]
+    making = _sovgen if name.startswith("sovgen") else _diffusers
+    draw = making(folder, pixels, steps, by_hand="hand" in name)
+    draw(0)
+    wall, processor = time.perf_counter(), time.process_time()
+    for seed in range(1, pictures + 1):
+        draw(seed)
+    spent = (time.perf_counter() - wall, time.process_time() - processor)
+    print(json.dumps([one / pictures for one in spent]))
+
+
+def _diffusers(folder: str, pixels: int, steps: int, *, by_hand: bool) -> Callable[[int], None]:
+    """By hand: bfloat16 for all parts, nothing else gained anything on a CPU."""
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    dtype = torch.bfloat16 if by_hand else torch.float32
+    pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, dtype=dtype)
+    pipe.set_progress_bar_config(disable=True)
+
+    def draw(seed: int) -> None:
+        source = torch.Generator().manual_seed(seed)
+        how = {"num_inference_steps": steps, "guidance_scale": GUIDANCE, "generator": source}
+        pipe(PROMPT, width=pixels, height=pixels, **how)
+
+    return draw
+
+
+def _sovgen(folder: str, pixels: int, steps: int, *, by_hand: bool) -> Callable[[int], None]:
+    from sovgen.generate.generator import generate
+    from sovgen.models.load import load_model
+    from sovgen.recipe import Recipe
+
+    assert not by_hand
+    model = load_model(folder)
+    recipe = {"steps": steps, "guidance": GUIDANCE, "width": pixels, "height": pixels}
+    return lambda seed: _drain(generate(model, [Recipe(PROMPT, seed=seed, **recipe)]))
+
+
+def _drain(pictures: object) -> None:
+    assert list(pictures)  # type: ignore[call-overload]
+
+
+def _print_saving() -> None:
+    from index.encoder import load_encoder
+    from sovgen.models.load import load_model
+    from sovgen.recipe import Recipe
+
+    model, encoder = load_model(None), load_encoder()
+    prompts = [PROMPT, "a smiling face", "a blue car", "a green tree"] * (SAVING_PICTURES // 4)
+    plain = [Recipe(p, seed=s, steps=20, guidance=GUIDANCE) for s, p in enumerate(prompts)]
+    _drawn(model, plain[:1], {})
+    full, pace = _drawn(model, plain, {})
+    rows = []
+    for name, setting in SAVING.items():
+        pixels, processor = _drawn(model, plain, setting)
+        rows.append([name, f"{processor:.3f}", f"{pace / processor:.2f}"])
+        rows[-1] += [*_change(full, pixels), f"{_adherence(encoder, prompts, pixels):.3f}"]
+    columns = ["what is saved", "processor s", "times as fast", "mean change of 255", "PSNR"]
+    print_table("What saving work changes, bundled model, 20 steps", [*columns, "adherence"], rows)
+
+
+def _drawn(
+    model: Model, recipes: Sequence[Recipe], setting: dict[str, Any]
+) -> tuple[NDArray[np.float64], float]:
+    """Pixels of all, and processor seconds a picture."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from sovgen.generate.generator import generate
+
+    began = time.process_time()
+    pictures = list(generate(model, [replace(recipe, **setting) for recipe in recipes]))
+    spent = (time.process_time() - began) / len(pictures)
+    return np.stack([np.asarray(p.image, np.float64) for p in pictures]), spent
+
+
+def _change(full: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[str, str]:
+    import numpy as np
+
+    squares = ((full - other) ** 2).mean()
+    psnr = f"{10 * np.log10(255**2 / squares):.1f} dB" if squares else "the same"
+    return f"{np.abs(full - other).mean():.2f}", psnr
+
+
+def _adherence(encoder: Any, prompts: Sequence[str], pixels: NDArray[np.float64]) -> float:  # noqa: ANN401
+    from PIL import Image
+
+    images = encoder.encode_images([Image.fromarray(array.astype("uint8")) for array in pixels])
+    return float((images * encoder.encode_texts(prompts)).sum(axis=1).mean())
+
+
+def _print_backends() -> None:
+    """One guided evaluation of the bundled U-Net, alone and eight pictures together."""
+    import torch
+
+    from sovgen.models.load import load_model
+
+    exact = load_model(None, dtype="float32").denoiser
+    half = load_model(None, dtype="bfloat16").denoiser
+    rows = []
+    for pictures in (1, 8):
+        sample = torch.randn(2 * pictures, 8, 16, 16)
+        given = (sample, torch.tensor(500), torch.randn(2 * pictures, 32, 256))
+        sides: dict[str, Callable[[], Any]] = {
+            "torch, float32": lambda given=given: exact(*given),
+            "torch, bfloat16": lambda given=given: half(*given),
+        }
+        first = {}
+        makers = {"torch.compile, bfloat16": _compiled}
+        if find_spec("openvino"):  # pip install openvino, for this table only
+            makers["OpenVINO, bfloat16"] = _openvino
+        for name, make in makers.items():
+            began = time.perf_counter()
+            sides[name] = make(exact if "OpenVINO" in name else half, given)
+            sides[name]()
+            first[name] = time.perf_counter() - began
+        rows += _compared(sides, first, pictures)
+    columns = ["backend", "pictures", "processor ms", "first call, s"]
+    print_table("One guided evaluation of the bundled U-Net", columns, rows)
+
+
+def _compared(
+    sides: dict[str, Callable[[], Any]], first: dict[str, float], pictures: int
+) -> list[list[str]]:
+    import torch
+
+    def spent(side: Callable[[], Any]) -> float:
+        with torch.inference_mode():
+            side()
+            began = time.process_time()
+            for _ in range(5):
+                side()
+            return (time.process_time() - began) * 200
+
+    runs = interleave({n: lambda side=side: spent(side) for n, side in sides.items()}, ROUNDS)
+    return [
+        [name, str(pictures), spread(times, 1), f"{first[name]:.1f}" if name in first else ""]
+        for name, times in runs.items()
+    ]
+
+
+def _compiled(unet: Any, given: tuple[Any, ...]) -> Callable[[], Any]:  # noqa: ANN401
+    import torch
+
+    module = torch.compile(unet)
+
+    def evaluate() -> Any:  # noqa: ANN401
+        with torch.inference_mode():
+            return module(*given)
+
+    return evaluate
+
+
+def _openvino(unet: Any, given: tuple[Any, ...]) -> Callable[[], Any]:  # noqa: ANN401
+    import torch
+
+    openvino: Any = import_module("openvino")
+
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unet = unet
+
+        def forward(self, sample: Any, step: Any, states: Any) -> Any:  # noqa: ANN401
+            return self.unet(sample, step, states, return_dict=False)[0]
+
+    with torch.inference_mode():
+        converted = openvino.convert_model(Plain().eval(), example_input=given)
+    core = openvino.Core()
+    settings = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
+    compiled = core.compile_model(converted, "CPU", settings)
+    values = [tensor.numpy() for tensor in given]
+    return lambda: compiled(values)
