@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -93,6 +93,12 @@ class Studio:
 
         options = {"safety": self._safety, "folders": self._folders}
         return load_model(self._source, self._device, self._dtype, **options)  # type: ignore[arg-type]
+
+    def turn(self, on_notice: OnNotice | None = None) -> AbstractContextManager[None]:
+        """Hold the device meanwhile, so that a model is not loaded before it can draw."""
+        from sovgen.models.device import choose_place
+
+        return turn(choose_place(self._device, self._dtype).device, on_notice)
 
     @cached_property
     def encoder_match(self) -> str:

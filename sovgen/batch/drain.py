@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from sovgen.batch.job import Job, own
 from sovgen.batch.queue import DRAWING, WAITING, Queue
 from sovgen.errors import BrokenPicture, Interrupted, OutOfMemory, QueueDamaged, SovgenError
 from sovgen.studio import Studio
-from sovgen.turn import taken, turn
+from sovgen.turn import taken
 
 if TYPE_CHECKING:
     from index import Library
@@ -114,26 +115,21 @@ class _Run:
 
     def draw(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """Draw jobs of one shape; whatever ends it, what was kept is marked."""
-        from sovgen.models.device import choose_place
-
-        first = jobs[0].recipe
-        try:
-            place = choose_place(first.device, first.dtype)
-            with turn(place.device, self.on_notice):
-                studio = self._studio(first)
-                yield from self._draw(studio, jobs)
-        except SovgenError as error:
-            if isinstance(error, (Interrupted, *_OF_THE_RUN)):
-                raise
-            for job in jobs:  # none of them has a model or a device to be drawn with
-                yield self._failed(job, error)
+        studio = self._studio(jobs[0].recipe)
+        with ExitStack() as held:
+            try:
+                held.enter_context(studio.turn(self.on_notice))
+                _ = studio.model
+            except Exception as error:  # none of them has a model or a device to be drawn with
+                yield from [self._failed(job, error) for job in jobs]
+                return
+            yield from self._draw(studio, jobs)
 
     def _studio(self, recipe: Recipe) -> Studio:
         key = (recipe.model, recipe.device, recipe.dtype)
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # the old model's memory is free before the new one is loaded
             studio = Studio(self.library, recipe.model, device=recipe.device, dtype=recipe.dtype)
-            _ = studio.model
             self._loaded = key, studio
         return self._loaded[1]
 

@@ -75,12 +75,11 @@ def run(
     if dry_run:
         _tell(session, plan, limit, form)
         return
-    jobs = list(plan.jobs(limit))
+    jobs = sum(1 for _ in plan.jobs(limit))  # a mistake shows before a library is made
     library = session.open_or_create()
     queue = Queue(library.root)
-    new = queue.add(jobs, file.name, priority)
-    notice(f"{_said(len(jobs), total, limit)}; {new:,} new.")
-    del jobs
+    new = queue.add(plan.jobs(limit), file.name, priority)
+    notice(f"{_said(jobs, total, limit)}; {new:,} to be drawn.")
     drain_queue(queue, library, exact, form)
 
 

@@ -36,7 +36,7 @@ def draw(
     form: "json" for one array at the end, else a line for each picture as it is kept
     on_made: called with each picture that was kept
     """
-    with held_until_step() as due, shown("Drawing", "steps") as bar:
+    with held_until_step() as due, studio.turn(notice), shown("Drawing", "steps") as bar:
 
         def on_step(step: int, steps: int, latents: object) -> None:
             bar(step, steps)
