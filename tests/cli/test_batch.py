@@ -1,0 +1,156 @@
+"""batch, queue: from a plan on a command line to pictures, and what is said on the way."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from index import Library, Query
+from sovgen.turn import turn
+from tests.cli.conftest import Cli
+
+PLAN = 'prompts = ["a {key|cup}"]\nsteps = 1\nsize = "64x64"\nseed = 3\n'
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN)
+    return path
+
+
+def rows(text: str) -> list[list[str]]:
+    return [line.split("\t") for line in text.splitlines()]
+
+
+def test_a_dry_run_tells_all_and_makes_nothing(cli: Cli, tmp_path: Path, plan: Path) -> None:
+    root = tmp_path / "library"
+    done = cli(root, "batch", "run", plan, "--count", 2, "--dry-run")
+    assert done.exit_code == 0, done.stderr
+    assert [row[1:] for row in rows(done.stdout)] == [
+        ["new", "-", "a key"], ["new", "-", "a key"], ["new", "-", "a cup"], ["new", "-", "a cup"]
+    ]  # fmt: skip
+    assert "4 jobs; nothing was drawn." in done.stderr
+    told = json.loads(cli(root, "batch", "run", plan, "--dry-run", "--json").stdout)
+    assert [job["recipe"]["prompt"] for job in told] == ["a key", "a cup"]
+    assert {job["id"] for job in told} <= {row[0] for row in rows(done.stdout)}
+    assert not root.exists()
+
+
+def test_jobs_become_pictures_and_a_second_run_draws_nothing(
+    cli: Cli, library: Path, plan: Path
+) -> None:
+    done = cli(library, "batch", "run", plan)
+    assert done.exit_code == 0, done.stderr
+    kept = {entry.id: entry for entry in Library.open(library).list(Query(k=2))}
+    assert {row[2] for row in rows(done.stdout)} == set(kept)
+    assert {(e.prompt, e.seed, e.width) for e in kept.values()} == {
+        ("a key", 3, 64),
+        ("a cup", 3, 64),
+    }
+    again = cli(library, "batch", "run", plan, "--json")
+    assert (json.loads(again.stdout), again.exit_code) == ([], 0)
+    assert "2 jobs; 0 to be drawn." in again.stderr
+    listed = json.loads(cli(library, "queue", "list", "--state", "done", "--json").stdout)
+    assert [job["plan"] for job in listed] == ["plan.toml"] * 2
+    assert cli(library, "queue", "list").stdout == ""
+
+
+def test_what_fails_is_told_with_its_reason_and_the_exit_code(cli: Cli, library: Path) -> None:
+    prompts = library.parent / "prompts.csv"
+    prompts.write_text("prompt,width\na key,60\na cup,64\n")
+    done = cli(library, "batch", "run", prompts, "--set", "steps=1", "--set", "height=64")
+    assert done.exit_code == 1
+    assert sorted(row[1] for row in rows(done.stdout)) == ["done", "failed"]
+    assert "1 of 2 jobs failed; the first: The size 60x64 is off the grid" in done.stderr
+    assert "sovgen queue retry" in done.stderr
+    [[job, state, picture, reason]] = rows(cli(library, "queue", "list").stdout)
+    assert (state, picture) == ("failed", "-") and "off the grid" in reason
+    assert "Waiting again: 1." in cli(library, "queue", "retry").stderr
+    assert "Cancelled 1." in cli(library, "queue", "cancel", job[:6]).stderr
+    assert cli(library, "queue", "run").exit_code == 0
+
+
+def test_the_order_is_what_was_asked_for(cli: Cli, library: Path, plan: Path) -> None:
+    from sovgen.batch.plan import read_plan
+    from sovgen.batch.queue import Queue
+
+    Queue(library).add(read_plan(plan, {}, lambda name: ()).jobs(), "plan.toml")
+
+    def prompts() -> list[str]:
+        return [row[3] for row in rows(cli(library, "queue", "list").stdout)]
+
+    [key, cup] = [row[0] for row in rows(cli(library, "queue", "list").stdout)]
+    assert prompts() == ["a key", "a cup"]
+    assert "Moved 1." in cli(library, "queue", "reorder", cup[:8]).stderr
+    assert prompts() == ["a cup", "a key"]
+    cli(library, "queue", "reorder", cup, "--last")
+    assert prompts() == ["a key", "a cup"]
+    cli(library, "queue", "reorder", cup, "--priority", 2)
+    assert prompts() == ["a cup", "a key"]
+    assert "Paused; 2 wait." in cli(library, "queue", "pause").stderr
+    assert "2 waiting; paused." in cli(library, "queue", "list").stderr
+    assert "Cancelled 2." in cli(library, "queue", "cancel", "--all").stderr
+    for wrong in (("cancel",), ("cancel", key, "--all"), ("reorder",)):
+        assert cli(library, "queue", *wrong).exit_code == 2
+    assert "No job begins with 'zzzz'" in cli(library, "queue", "retry", "zzzz").stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("{a|b|c|d|e|f|g|h|i|j}" * 4, (), "stands for 10,000 pictures"),
+        ("{a|b|c|d|e|f|g|h|i|j}" * 7, ("--yes",), "10,000,000 pictures; 1,000,000 are the most"),
+        ("", (), "holds no prompt"),
+        ("a key", ("--set", "step=3"), "no field 'step'"),
+        ("a key", ("--set", "steps=many"), "steps is 'many', not int"),
+        ("a key", ("--set", "steps=0"), "The steps 0 is out of range"),
+    ],
+)
+def test_a_plan_that_cannot_be_meant_makes_no_library(
+    cli: Cli, tmp_path: Path, text: str, words: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "p.txt").write_text(text)
+    done = cli(tmp_path / "library", "batch", "run", tmp_path / "p.txt", *words)
+    assert done.exit_code == 1 and message in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+    assert not (tmp_path / "library").exists()
+
+
+def test_repeated_prompts_are_drawn_once_and_said(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("a key\na cup\na key\n")
+    done = cli(tmp_path / "library", "batch", "run", tmp_path / "p.txt", "--dry-run")
+    assert len(rows(done.stdout)) == 2
+    assert (
+        cli(tmp_path / "library", "batch", "run", tmp_path / "p.txt", "--set", "x").exit_code == 2
+    )
+    assert "2 jobs (1 repeated ones are drawn once)" in done.stderr
+
+
+def test_a_run_waits_for_another_and_ctrl_c_keeps_what_was_drawn(
+    cli: Cli, library: Path, environ: dict[str, str], plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["batch", "run", str(plan), "--count", "200", "--yes", "--exact"]
+    command = [sys.executable, "-m", "sovgen", "--library", str(library), *words]
+    monkeypatch.setenv("SOVGEN_CACHE", environ["SOVGEN_CACHE"])
+    with turn("cpu"):
+        process = subprocess.Popen(
+            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout and process.stderr
+        assert process.stderr.readline() == "400 jobs; 400 to be drawn.\n"
+        assert process.stderr.readline() == "Waiting: another run is drawing on cpu.\n"
+    assert process.stdout.readline().split("\t")[1] == "done"
+    process.send_signal(signal.SIGINT)
+    out, err = process.stdout.read(), process.stderr.read()
+    assert process.wait() == 130 and "Traceback" not in err
+    drawn = 1 + len(out.splitlines())
+    assert f"Stopped; drawn and kept: {drawn}, still to draw: {400 - drawn}." in err
+    kept = Library.open(library).list(Query(k=None, where="width = 64"))
+    assert len(kept) == drawn and 0 < drawn < 400
+    assert f"{400 - drawn} waiting, {drawn} done." in cli(library, "queue", "list").stderr
