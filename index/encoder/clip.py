@@ -103,6 +103,10 @@ class Encoder:
         """How a model's text tower, or its state, compares with this one's."""
         return identity.compare_towers(tower, self.text_tower_tensors())
 
+    def compare_stored(self, tower: Tensors) -> identity.Verdict:
+        """The same for a tower's weights under our names, as they lie on disk."""
+        return identity.compare_tensors(tower, self.text_tower_tensors())
+
     def text_tower_tensors(self) -> Tensors:
         """The text tower's weights by name, as they are in use: mapped, or a pipeline's own."""
         if self.checkpoint.has_causal_text:

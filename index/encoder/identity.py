@@ -56,7 +56,11 @@ def compare_towers(tower: Tower, tensors: Tensors) -> Verdict:
     Of the layers that both hold, in whichever precision holds less. `shared` is the same memory;
     `no CLIP` has none of CLIP's layers.
     """
-    theirs = tower_tensors(tower)
+    return compare_tensors(tower_tensors(tower), tensors)
+
+
+def compare_tensors(theirs: Tensors, tensors: Tensors) -> Verdict:
+    """The same for a tower whose weights stand under our names already."""
     if "token_embedding.weight" not in theirs:
         return "no CLIP"
     both = theirs.keys() & tensors.keys()

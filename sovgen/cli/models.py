@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sovgen.cli.lazy import LazyGroup
 from sovgen.cli.listing import fields, print_json, print_pairs, printable
-from sovgen.cli.options import as_json
+from sovgen.cli.options import as_json, size
 from sovgen.cli.progress import shown
 from sovgen.cli.session import Session, notice
+
+if TYPE_CHECKING:
+    from sovgen.models.layout import Layout
 
 
 class Models(LazyGroup):
@@ -59,18 +63,60 @@ def list_models(form: str | None) -> None:
         click.echo(f"{printable(one.name)}\t{one.kind}\t{printable(one.path)}")
 
 
-@click.command(epilog="Example: sovgen models info sovgen-mini --json")
+@click.command(epilog="Example: sovgen models info sovgen-mini --size 512x512")
 @click.argument("model", metavar="NAME|DIR|FILE")
+@click.option("--size", callback=size, metavar="WxH", help="Tell the memory that it takes.")
 @as_json
-def info(model: str, form: str | None) -> None:
-    """Describe a model without loading it."""
-    from sovgen.models.description import describe_model
+@click.pass_obj
+def info(
+    session: Session, model: str, size: tuple[int | None, int | None], form: str | None
+) -> None:
+    """Describe a model without loading it.
+
+    With a library: whether the library's CLIP is one of its text towers. With --size: the memory
+    that one picture of this size takes here, beside what the libraries take.
+    """
+    from sovgen.models.description import describe_model, read_layout
+    from sovgen.models.store import find_model
 
     known = fields(describe_model(model))
+    layout = read_layout(find_model(model))
+    if verdicts := _verdicts(session, layout):
+        known["library_clip"] = verdicts
+    if size[0] and size[1]:
+        known["memory"] = _memory(session, layout, size[0], size[1])
     if form == "json":
         print_json(known)
     else:
         print_pairs(known)
+
+
+def _verdicts(session: Session, layout: Layout) -> dict[str, str]:
+    """By text tower; empty where there is no library."""
+    from index import NoLibrary
+    from sovgen.models.matching import tower_verdicts
+
+    try:
+        return tower_verdicts(layout, session.open().encoder)
+    except NoLibrary:
+        return {}
+
+
+def _memory(session: Session, layout: Layout, width: int, height: int) -> dict[str, object]:
+    from sovgen.models.device import choose_place
+    from sovgen.models.footprint import footprint
+
+    place = choose_place(session.settings.device, session.settings.dtype)
+    need = footprint(layout, width, height, place.device, place.dtype)
+    return {
+        "size": f"{width}x{height}",
+        "device": place.device,
+        "dtype": place.dtype,
+        **{
+            n: f"{getattr(need, n) / 1e9:.2f} GB"
+            for n in ("peak", "weights", "drawing", "decoding")
+        },
+    }
 
 
 @click.command(epilog="Example: sovgen models verify sovgen-mini")

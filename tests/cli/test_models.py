@@ -154,3 +154,21 @@ def test_model_that_lies_elsewhere_is_added_and_removed_without_touching_it(
     assert sovgen("models", "remove", "own", "--yes", **home).returncode == 0
     assert not (place / "own").exists()
     assert sovgen("models", "remove", "sovgen-mini", "--yes", **home).returncode == 1
+
+
+def test_info_tells_the_memory_and_whether_a_tower_is_the_librarys_clip(
+    sovgen: Program, drawn: Path, tmp_path: Path
+) -> None:
+    done = sovgen(
+        "--library", drawn, "models", "info", "sovgen-mini", "--json", "--size", "128x128"
+    )
+    about = json.loads(done.stdout)
+    assert about["library_clip"] == {"text_encoder": "equal"}
+    assert about["memory"]["size"] == "128x128"
+    assert float(about["memory"]["peak"].removesuffix(" GB")) > 0.08
+    for name, build in (("xl", tiny.sdxl), ("pixart", tiny.pixart)):
+        build().save_pretrained(tmp_path / name)
+    done = sovgen("--library", drawn, "models", "info", tmp_path / "xl")
+    assert "library_clip" in done.stdout and "equal" not in done.stdout
+    done = sovgen("--library", drawn, "models", "info", tmp_path / "pixart", "--json")
+    assert json.loads(done.stdout)["library_clip"] == {"text_encoder": "no CLIP"}
