@@ -134,10 +134,11 @@ def _inject(module: Any, layers: Mapping[str, Layer], name: str) -> None:  # noq
         alpha_pattern=others,
         target_modules="|".join(map(re.escape, layers)),
     )
-    inject_adapter_in_model(config, module, adapter_name=name)
+    # Without numbers of their own at first, which would be drawn for nothing.
+    inject_adapter_in_model(config, module, adapter_name=name, low_cpu_mem_usage=True)
     state = {f"{name}.lora_A.weight": layer.down for name, layer in layers.items()}
     state |= {f"{name}.lora_B.weight": layer.up for name, layer in layers.items()}
-    set_peft_model_state_dict(module, state, adapter_name=name)
+    set_peft_model_state_dict(module, state, adapter_name=name, low_cpu_mem_usage=True)
     module.to(device=module.device, dtype=module.dtype)
     module.requires_grad_(False)
 
