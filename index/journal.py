@@ -70,6 +70,14 @@ def rewrite(root: Path, lines: Iterable[Mapping[str, object]]) -> None:
     write_atomically(path, text.encode(), durable=True)
 
 
+def renew(connection: duckdb.DuckDBPyConnection, root: Path, told: Mapping[Key, Remark]) -> None:
+    """Write the journal anew, short, keeping what it tells of pictures whose files are away."""
+    true = {key_of(remark): remark for remark in remarks.of_everything(connection)}
+    away = [remark for key, remark in told.items() if key[0] == "picture" and key not in true]
+    rewrite(root, [*true.values(), *away])
+    connection.execute("DELETE FROM touched")
+
+
 def read(root: Path) -> dict[Key, Remark]:
     """The remark that holds for each thing, in the order in which things were first spoken of."""
     held: dict[Key, Remark] = {}

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import journal, registered, remarks, trash
+from index import journal, registered, trash
 from index.adding import BATCH, Failure
 from index.decoding import decoded
 from index.entry import absolute
@@ -26,8 +26,6 @@ from index.refresh import refresh
 from index.store import Store
 
 if TYPE_CHECKING:
-    import duckdb
-
     from index.encoder import Encoder
     from index.journal import Key
     from index.remarks import Remark
@@ -168,17 +166,7 @@ def _finish(growing: Store, told: Mapping[Key, Remark]) -> None:
 def _settled(store: Store, told: Mapping[Key, Remark], failed: list[Failure]) -> Rebuilt:
     trash.settle(store)
     with store.writing() as connection:
-        renew_journal(connection, store.root, told)
+        journal.renew(connection, store.root, told)
         row = connection.execute("SELECT count(*) FROM pictures").fetchone()
     refresh(store, force=True)
     return Rebuilt(int(row[0]) if row else 0, failed)
-
-
-def renew_journal(
-    connection: duckdb.DuckDBPyConnection, root: Path, told: Mapping[Key, Remark]
-) -> None:
-    """Write the journal anew, short, keeping what it tells of pictures whose files are away."""
-    true = {remarks.key_of(remark): remark for remark in remarks.of_everything(connection)}
-    away = [remark for key, remark in told.items() if key[0] == "picture" and key not in true]
-    journal.rewrite(root, [*true.values(), *away])
-    connection.execute("DELETE FROM touched")

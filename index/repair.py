@@ -20,7 +20,6 @@ from index.errors import LibraryDamaged, UnreadableImage
 from index.hiding import HIDDEN
 from index.places import Place, places
 from index.putback import put_back
-from index.rebuild import renew_journal
 from index.record import Record, read_picture
 from index.reembed import reembed
 from index.refresh import refresh
@@ -117,7 +116,7 @@ def _renew_words(store: Store) -> Iterator[str]:
 def _write_journal(store: Store) -> Iterator[str]:
     told = journal.read(store.root)
     with store.writing() as connection:
-        renew_journal(connection, store.root, told)
+        journal.renew(connection, store.root, told)
     yield "the journal was written anew from the catalogue"
 
 

@@ -128,8 +128,7 @@ class Store:
                 raise LibraryExists(
                     f"{self.root} holds a library already.", "Use it, or name another folder."
                 )
-            for left in (making, Path(f"{making}.wal")):
-                left.unlink(missing_ok=True)
+            _remove(making)
             with duckdb.connect(making, config=CONFIG) as connection:
                 connection.execute("BEGIN")
                 migrations.migrate(connection)
@@ -152,6 +151,27 @@ class Store:
             faults.reach("replacing")
             os.replace(other, self.path)
         return aside if aside.exists() else None
+
+    def compact(self) -> None:
+        """Write the catalogue anew without the bytes of what was deleted, whole or not at all.
+
+        DuckDB gives the room of deleted rows to later ones, but leaves their bytes until then.
+        """
+        import duckdb
+
+        fresh = self.path.with_name(f"{self.path.stem}.compacting{self.path.suffix}")
+        with self._turn("w"), self._ours(), self.translated():
+            with self._opened(read_only=False):
+                pass  # whatever log a killed writer left is in the file now
+            _remove(fresh)
+            try:
+                with duckdb.connect(":memory:", config=BESIDE) as connection:
+                    _copy_catalogue(connection, self.path, fresh)
+                fresh.chmod(0o600)
+                faults.reach("compacted")
+                os.replace(fresh, self.path)
+            finally:
+                _remove(fresh)
 
     def upgrade(self) -> None:
         """Bring the schema up to date; does nothing to a current one."""
@@ -235,6 +255,27 @@ class Store:
                 if not is_locked(error) or time.monotonic() > deadline:
                     raise
             time.sleep(_RETRY_S)
+
+
+def _remove(catalogue: Path) -> None:
+    for path in (catalogue, Path(f"{catalogue}.wal")):
+        path.unlink(missing_ok=True)
+
+
+def _copy_catalogue(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> None:
+    """All tables, views and triggers; afterwards the copy is on the disk."""
+    for name, path, how in (("source", source, " (READ_ONLY)"), ("target", target, "")):
+        place = str(path).replace("'", "''")
+        connection.execute(f"ATTACH '{place}' AS {name}{how}")
+    connection.execute("COPY FROM DATABASE source TO target")
+    triggers = connection.execute(
+        "SELECT sql FROM duckdb_triggers() WHERE database_name = 'source'"
+    ).fetchall()
+    connection.execute("USE target")
+    for (statement,) in triggers:
+        connection.execute(statement)
+    connection.execute("USE memory")
+    connection.execute("DETACH target")
 
 
 def _asides(path: Path) -> Iterator[Path]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, faults, hiding, placing, vectors
+from index import catalogue, faults, hiding, journal, placing, vectors
 from index.atomic import disk_refusals
-from index.errors import NoSuchPicture
+from index.errors import DiskFull, NoSuchPicture
 from index.hiding import HIDDEN
 from index.places import Place, grave, places
 from index.refresh import refresh
@@ -95,7 +96,8 @@ def restore_rows(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) 
 def empty(store: Store) -> int:
     """Remove what is in the trash for good; returns how many pictures.
 
-    The numbers stay marked as used, so that no later picture is mistaken for one of these.
+    Nothing of them is left in the library's folder. Their numbers stay marked as used, so that no
+    later picture is mistaken for one of these.
     """
     with store.writing() as connection:
         rows = connection.execute("SELECT seq FROM deleted WHERE NOT emptied").fetchall()
@@ -106,8 +108,18 @@ def empty(store: Store) -> int:
         connection.execute("DELETE FROM pictures WHERE seq IN ?", [numbers])
         connection.execute("UPDATE deleted SET emptied = true")
     settle(store)
+    _forget(store)
     refresh(store)
     return len(numbers)
+
+
+def _forget(store: Store) -> None:
+    """Let neither the journal nor the catalogue's file hold what was said of what is gone."""
+    told = journal.read(store.root)
+    with store.writing() as connection:
+        journal.renew(connection, store.root, told)
+    with suppress(DiskFull):  # no room for a copy: the bytes stay until others take their place
+        store.compact()
 
 
 def settle(store: Store) -> None:

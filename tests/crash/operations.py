@@ -188,7 +188,7 @@ OPERATIONS: dict[str, Operation] = {
     "restore": _said(f"{COMMIT} carrying", {"op": "restore", "number": 80}),
     "empty": Operation(
         partial(_do_all, [{"op": "empty"}]),
-        f"{COMMIT} emptying hiding snapshot-written snapshot-published",
+        f"{COMMIT} emptying hiding compacted snapshot-written snapshot-published",
         ({"op": "empty"},),
         leaves="snapshot",  # it still holds what was emptied, which the next search sees and mends
     ),

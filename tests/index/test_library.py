@@ -17,6 +17,7 @@ from index import (
     adding,
     curate,
     intake,
+    journal,
 )
 from index.intake import Incoming, Taken, take_in
 from index.store import Store
@@ -171,6 +172,21 @@ def test_an_emptied_trash_holds_nothing_and_numbers_go_on(library: Library) -> N
     with pytest.raises(NoSuchPicture):
         library.restore([second.id])
     assert library.keep([new(2)])[0].seq == 3
+
+
+def test_no_byte_of_what_was_emptied_is_left(library: Library) -> None:
+    gone = library.keep([new(n, prompt=f"zebrasecret {n} " + "x" * 300) for n in range(60)])
+    stays = library.keep([new(100, prompt="an open matter")])[0]
+    curate.note(library, [gone[0].id], "zebranote")
+    curate.tag(library, [gone[1].id], ["zebratag"])
+    library.delete([entry.id for entry in gone])
+    library.empty_trash()
+    for path in (p for p in library.root.rglob("*") if p.is_file()):
+        assert b"zebra" not in path.read_bytes(), path
+    assert library.verify() == [] and library.list(Query()) == [stays]
+    curate.rate(library, [stays.id], 4)  # triggers still note what is said
+    assert journal.read(library.root)["picture", stays.id]["rating"] == 4
+    assert library.store.path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_deleted_picture_that_comes_again_is_restored(library: Library) -> None:

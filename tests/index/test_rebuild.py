@@ -169,11 +169,12 @@ def test_without_a_journal_the_pictures_are_still_there(rich: Library) -> None:
 
 
 def test_each_line_is_plain_json_about_one_thing(rich: Library) -> None:
+    curate.delete_set(rich, "order")
     lines = path_of(rich.root).read_text().splitlines()
     for line in lines:
         assert len({"picture", "set", "search"} & json.loads(line).keys()) == 1
     assert path_of(rich.root).stat().st_mode & 0o777 == 0o600
-    assert {"set": "gone", "gone": True} in map(json.loads, lines)
+    assert {"set": "order", "gone": True} in map(json.loads, lines)
 
 
 def test_a_killed_writer_s_line_is_written_by_the_next(library: Library) -> None:
