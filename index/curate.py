@@ -60,11 +60,16 @@ def tag(library: Library | Store, prefixes: Sequence[str], tags: Sequence[str]) 
 def untag(library: Library | Store, prefixes: Sequence[str], tags: Sequence[str]) -> int:
     """Take tags away, by hand and by the encoder alike; returns how many were there.
 
-    A tag that the encoder gave may come back when the library is embedded anew.
+    No encoder gives a tag again that was taken away.
     """
     names = [normal_tag(name) for name in tags]
     with _store(library).writing() as connection:
         numbers = _resolved(connection, prefixes)
+        connection.execute(
+            "INSERT INTO refused SELECT picture, tag FROM tags "
+            "WHERE source = 'clip' AND picture IN ? AND tag IN ?",
+            [numbers, names],
+        )
         result = connection.execute(
             "DELETE FROM tags WHERE picture IN ? AND tag IN ?", [numbers, names]
         )

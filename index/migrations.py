@@ -165,7 +165,16 @@ INSERT INTO words SELECT picture, word FROM (
 WHERE word <> '' AND picture NOT IN (SELECT picture FROM words) ORDER BY picture;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005, M006)
+# Tags of an encoder that somebody took away: no encoder gives them to that picture again.
+M007 = """
+CREATE TABLE refused (picture BIGINT NOT NULL, tag VARCHAR NOT NULL);
+CREATE TRIGGER refused_new AFTER INSERT ON refused REFERENCING NEW TABLE AS n
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM n;
+CREATE TRIGGER refused_gone AFTER DELETE ON refused REFERENCING OLD TABLE AS o
+    FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM o;
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005, M006, M007)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

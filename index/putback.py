@@ -40,6 +40,7 @@ def put_back(connection: duckdb.DuckDBPyConnection, told: Mapping[Key, Remark]) 
 def _clear(connection: duckdb.DuckDBPyConnection, numbers: list[int]) -> None:
     connection.execute("DELETE FROM makings WHERE picture IN ?", [numbers])
     connection.execute("DELETE FROM tags WHERE source = 'hand' AND picture IN ?", [numbers])
+    connection.execute("DELETE FROM refused WHERE picture IN ?", [numbers])
     connection.execute("DELETE FROM curation WHERE picture IN ?", [numbers])
     connection.execute("DELETE FROM set_members WHERE picture IN ?", [numbers])
     connection.execute("DELETE FROM deleted WHERE seq IN ? AND NOT emptied", [numbers])
@@ -60,6 +61,16 @@ def _put_pictures(connection: duckdb.DuckDBPyConnection, told: Mapping[int, Rema
         connection,
         "INSERT INTO tags SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[]), 'hand', NULL",
         [(n, tag) for n, r in told.items() for tag in r.get("tags", ())],
+    )
+    fill(
+        connection,
+        "INSERT INTO refused SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[])",
+        [(n, tag) for n, r in told.items() for tag in r.get("refused", ())],
+    )
+    connection.execute(
+        "DELETE FROM tags WHERE source = 'clip' AND picture IN ? "
+        "AND (picture, tag) IN (SELECT (picture, tag) FROM refused)",
+        [list(told)],
     )
     fill(
         connection,

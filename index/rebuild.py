@@ -1,8 +1,7 @@
 """Rebuild: the whole catalogue again, from picture files and the journal beside them.
 
 It grows under another name, batch by batch, so that a stop costs nothing, and the old catalogue
-stands until the new one is complete; then it is set aside, not removed. Tags of the encoder that
-somebody had taken away come back; nothing else is lost.
+stands until the new one is complete; then it is set aside, not removed. Nothing is lost.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def _switch(store: Store, encoder: Encoder, failed: Mapping[int, Failure]) -> bo
             connection.execute("DELETE FROM tags WHERE source = 'clip'")
         connection.execute(
             "INSERT INTO tags SELECT picture, tag, 'clip', score FROM tags_waiting "
-            "WHERE fingerprint = ?",
+            "WHERE fingerprint = ? AND (picture, tag) NOT IN (SELECT (picture, tag) FROM refused)",
             [fingerprint],
         )
         connection.execute("DELETE FROM tags_waiting WHERE fingerprint = ?", [fingerprint])

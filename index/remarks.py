@@ -29,6 +29,7 @@ LEFT JOIN curation c ON c.picture = seq AND c.picture IN $1
 WHERE seq IN $1 ORDER BY seq
 """
 _TAGS = "SELECT picture, tag FROM tags WHERE source = 'hand' AND picture IN $1 ORDER BY tag"
+_REFUSED = "SELECT DISTINCT picture, tag FROM refused WHERE picture IN $1 ORDER BY tag"
 _SETS = """
 SELECT picture, set_name, position FROM set_members WHERE picture IN $1 ORDER BY set_name
 """
@@ -40,9 +41,9 @@ SELECT picture, path, raw_path, inside FROM files WHERE picture IN $1 ORDER BY m
 def of_pictures(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> list[Remark]:
     """What is said of these pictures, by rising number; deleted ones too, emptied ones not."""
     rows = connection.execute(_PICTURES, [list(numbers)]).fetchall()
-    tags, sets, files = (
+    tags, refused, sets, files = (
         _by_picture(connection.execute(query, [list(numbers)]).fetchall())
-        for query in (_TAGS, _SETS, _FILES)
+        for query in (_TAGS, _REFUSED, _SETS, _FILES)
     )
     made = makings.of_pictures(connection, numbers)
     return [
@@ -54,6 +55,7 @@ def of_pictures(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -
                 "rating": rating,
                 "note": note,
                 "tags": [tag for (tag,) in tags.get(number, ())],
+                "refused": [tag for (tag,) in refused.get(number, ())],
                 "sets": dict(sets.get(number, ())),
                 "files": [_file(*file) for file in files.get(number, ())],
                 "makings": [_making(making) for making in made.get(number, ())],

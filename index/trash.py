@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from index.store import Store
 
 # The tables whose rows belong to a picture, by their column `picture`.
-OF_PICTURE = "files makings looks colours tags curation set_members tags_waiting words".split()
+OF_PICTURE = (
+    "files makings looks colours tags curation set_members tags_waiting words refused".split()
+)
 
 
 @dataclass(frozen=True)

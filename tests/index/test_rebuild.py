@@ -43,6 +43,9 @@ def rich(library: Library, tmp_path: Path) -> Library:
     ids = [entry.id for entry in kept]
     curate.tag(library, ids[:3], ["mine", "zwei Wörter"])
     curate.untag(library, ids[:1], ["mine"])
+    (given,) = [e for e in library.list(Query(k=None)) if e.id == ids[1]]
+    by_encoder = next(tag for tag in given.tags if tag not in ("mine", "zwei wörter"))
+    curate.untag(library, ids[1:2], [by_encoder])
     curate.rate(library, ids[1:4], 4)
     curate.note(library, [ids[2]], 'first line\nsecond: "quoted" 🦊')
     for name in ("order", "gone", "secret"):

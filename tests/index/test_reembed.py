@@ -117,6 +117,20 @@ def test_a_picture_whose_file_is_gone_is_reported_and_stops_nothing(kept: Librar
     assert len(kept.list(Query())) == 6
 
 
+def test_a_tag_that_was_taken_away_does_not_come_back(kept: Library) -> None:
+    tagged = {entry.id: entry.tags for entry in kept.list(Query()) if "mine" not in entry.tags}
+    id = max(tagged, key=lambda each: len(tagged[each]))
+    assert tagged[id]
+    curate.untag(kept, [id], tagged[id])
+    kept.reembed(OTHER)
+    others = kept.get(id).tags
+    assert not set(others) & set(tagged[id])
+    curate.untag(kept, [id], others)
+    for encoder in (Given(), OTHER):
+        kept.reembed(encoder)
+        assert kept.get(id).tags == () and kept.verify() == []
+
+
 def test_what_is_in_the_trash_goes_along(kept: Library) -> None:
     gone = kept.list(Query())[0]
     kept.delete([gone.id])
