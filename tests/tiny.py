@@ -155,7 +155,7 @@ def sd3() -> StableDiffusion3Pipeline:
             joint_attention_dim=192,
             pooled_projection_dim=64 + 128,
             out_channels=16,
-            pos_embed_max_size=16,
+            pos_embed_max_size=64,
         ).eval(),
         vae=vae(16, scaling_factor=1.5305, shift_factor=0.0609, **_NO_QUANT),
         text_encoder=small,

@@ -42,6 +42,7 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
         reference=tuple(with_weight(*split_weight(text)) for text in recipe.reference),
     )
     _refuse_off_grid(model, filled)
+    _refuse_beyond(model, filled)
     refuse_unsteerable(model, filled)
     return filled
 
@@ -106,6 +107,15 @@ def _refuse_off_grid(model: Model, recipe: Recipe) -> None:
         f"The nearest are {_around(width, grid)} wide and {_around(height, grid)} high: "
         f"try {near}.",
     )
+
+
+def _refuse_beyond(model: Model, recipe: Recipe) -> None:
+    if model.largest_side and max(recipe.width or 0, recipe.height or 0) > model.largest_side:
+        raise BadRecipe(
+            f"The size {recipe.width}x{recipe.height} is beyond {model.name}, which knows "
+            f"positions up to {model.largest_side} pixels.",
+            f"Draw at {model.largest_side}x{model.largest_side} or smaller, then --upscale.",
+        )
 
 
 def _nearest(side: int, grid: int) -> int:

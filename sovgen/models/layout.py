@@ -91,6 +91,12 @@ class Layout:
         return math.lcm(self.cell * cells, _LEAST_GRID)
 
     @property
+    def largest_side(self) -> int | None:
+        """Pixels across and down that the denoiser has positions for; None where it has no end."""
+        positions = self.denoiser.get("pos_embed_max_size")
+        return int(positions) * self.grid if positions else None
+
+    @property
     def native_size(self) -> tuple[int, int]:
         """Width and height in pixels at which the model was trained."""
         size = self.denoiser.get("sample_size") or self.kind.side

@@ -72,6 +72,7 @@ def load_model(
         dtype_reason=place.reason,
         own_scheduler=own,
         checks_safety=safety,
+        largest_side=layout.largest_side,
         folders=tuple(folders),
         moving=moving,
     )

@@ -30,6 +30,7 @@ class Model:
     kind, configs: its row in the table of families, and the configurations of its parts
     native_size: width and height in pixels
     cell: pixels of one latent cell; width and height are multiples of `grid`
+    largest_side: pixels across and down at most; None where there is no end
     guidance: how it is guided, see `sovgen.models.family`
     tokens: how many tokens each text tower reads, its markers included
     device, dtype, dtype_reason: where the denoiser computes, and why so
@@ -61,6 +62,7 @@ class Model:
     dtype_reason: str
     own_scheduler: Any
     checks_safety: bool = False
+    largest_side: int | None = None
     folders: tuple[Path, ...] = ()
     moving: bool = False
     upscalers: dict[str, Upscaler] = field(default_factory=dict, repr=False)

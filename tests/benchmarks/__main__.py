@@ -8,7 +8,18 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("search", "library", "generate", "fast", "add", "help", "calibration", "mini", "retrieval")
+NAMES = (
+    "search",
+    "library",
+    "generate",
+    "fast",
+    "add",
+    "help",
+    "calibration",
+    "mini",
+    "retrieval",
+    "memory",
+)
 
 
 def main(arguments: list[str]) -> int:

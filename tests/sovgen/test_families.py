@@ -246,6 +246,11 @@ def test_family_is_told_by_its_configuration(
     assert [tower.split()[0] for tower in told.text_towers] == towers
 
 
+def test_size_that_the_denoiser_has_no_positions_for_is_refused(models: dict[str, Model]) -> None:
+    with pytest.raises(BadRecipe, match="1024 pixels"):
+        generate(models["sd3"], [replace(FOX, width=1040)])
+
+
 def test_sd35_is_told_by_its_normalised_queries(tiny_transformers: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny_transformers / "sd3", tmp_path / "copy"))
     rewrite(folder / "transformer" / "config.json", qk_norm="rms_norm")
