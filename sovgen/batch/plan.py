@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sovgen.batch.fields import known, settled
 from sovgen.batch.job import Job, job_of
+from sovgen.batch.pictures import Files
 from sovgen.batch.reading import KINDS, Row, read_rows, read_text
 from sovgen.batch.template import Template, Wildcards, parse
 from sovgen.errors import BadPlan, BadRecipe
@@ -80,7 +81,7 @@ class Plan:
                 template = self._template(text)
                 number, chosen = divmod(number, template.count)
                 values[name] = template.at(chosen)
-        return _recipe(values, seed, self.path.parent, where)
+        return self._recipe(values, seed, where)
 
     def _numbers(self) -> Iterator[int]:
         everything = self._ends[-1]
@@ -109,10 +110,25 @@ class Plan:
         except BadPlan as error:
             raise BadPlan(f"{where}: {error.message}", error.hint) from None
 
+    def _recipe(self, values: Mapping[str, object], seed: int, where: str) -> Recipe:
+        try:
+            fields = self.files.as_ids(settled(values, self.path.parent))
+            first = fields.get("seed", 0)
+            if isinstance(first, int):
+                fields["seed"] = first + seed
+            return Recipe(**fields)  # type: ignore[arg-type]
+        except (BadRecipe, BadPlan) as error:
+            raise BadPlan(f"{where}: {error.message}", error.hint) from error
+
     def _template(self, text: str) -> Template:
         if "{" not in text and "}" not in text and "_" not in text:
             return Template((text,))
         return self._parsed.setdefault(text, parse(text, self.wildcards))
+
+    @cached_property
+    def files(self) -> Files:
+        """The picture files that its jobs name, as far as they have been made."""
+        return Files(self.path.parent)
 
     @cached_property
     def _parsed(self) -> dict[str, Template]:
@@ -203,14 +219,3 @@ def _positive(path: Path, name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise BadPlan(f"{path.name}: {name} is {value!r}.", "Write a whole number from 1.")
     return value
-
-
-def _recipe(values: Mapping[str, object], seed: int, folder: Path, where: str) -> Recipe:
-    try:
-        fields = settled(values, folder)
-        first = fields.get("seed", 0)
-        if isinstance(first, int):
-            fields["seed"] = first + seed
-        return Recipe(**fields)  # type: ignore[arg-type]
-    except (BadRecipe, BadPlan) as error:
-        raise BadPlan(f"{where}: {error.message}", error.hint) from error

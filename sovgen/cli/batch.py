@@ -77,6 +77,8 @@ def run(
         return
     jobs = sum(1 for _ in plan.jobs(limit))  # a mistake shows before a library is made
     library = session.open_or_create()
+    if kept := plan.files.keep(library):
+        notice(f"{kept} pictures that the plan names are in the library now.")
     queue = Queue(library.root)
     new = queue.add(plan.jobs(limit), file.name, priority)
     notice(f"{_said(jobs, total, limit)}; {new:,} to be drawn.")

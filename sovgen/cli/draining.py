@@ -42,6 +42,7 @@ def _draw(queue: Queue, library: Library, exact: bool, form: str | None, ended: 
     left = _left(queue)
     with held_until_step() as due, several_shown(("Jobs", "jobs"), ("Steps", "steps")) as bars:
         jobs, steps = bars
+        jobs(0, left)
 
         def on_step(step: int, of: int) -> None:
             steps(step, of)

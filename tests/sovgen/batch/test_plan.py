@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from index.errors import UnreadableImage
+from index.record import pixel_id
 from sovgen.batch.job import Job, job_from
 from sovgen.batch.plan import Plan, changed, read_plan
 from sovgen.batch.wildcards import wildcards_beside
@@ -197,3 +200,15 @@ def test_any_field_of_a_recipe_can_be_in_the_matrix(read: Read) -> None:
     plan = read("p.toml", f'prompts = ["a"]\n[matrix]\n{lines}')
     assert ("beta", False, ("a", "b:0.5")) in told(plan, "schedule", "transparent", "loras")
     assert plan.total == 4
+
+
+def test_pictures_are_named_by_files_and_known_by_ids(read: Read, tmp_path: Path) -> None:
+    image = Image.new("RGB", (8, 8), "red")
+    image.save(tmp_path / "red.png")
+    text = 'prompts = ["a"]\ninit = "red.png"\n[matrix]\nstrength = [0.5, 1]\n'
+    plan = read("p.toml", text + 'reference = [["red.png:0.5", "abcd"], []]')
+    assert set(told(plan, "init")) == {(pixel_id(image),)}
+    assert set(told(plan, "reference")) == {((f"{pixel_id(image)}:0.5", "abcd"),), ((),)}
+    (tmp_path / "red.png").write_bytes(b"none")
+    with pytest.raises(UnreadableImage):
+        told(read("p.toml", text), "init")
