@@ -29,8 +29,8 @@ POINTS = ("queueing:1", "claimed:2", "committed:1", "marking:2")
 FEW = ("--limit", "4")
 PLAN = """
 prompts = ["a fox {1|2|3|4|5}", "a hen"]
-width = 64
-height = 64
+width = 32
+height = 32
 sampler = "ddim"
 guidance = 1
 model = "models/sd1"
@@ -151,7 +151,7 @@ def test_random_kills_change_nothing(
         if not root.exists():
             shutil.copytree(folder / "empty", root)
         child = drainers.start(*command(root, folder))
-        time.sleep(chance.uniform(0, 0.6 * seconds))
+        time.sleep(chance.uniform(0, 0.4 * seconds))
         os.kill(child, signal.SIGKILL)
         code = drainers.wait()
         assert code in (0, -signal.SIGKILL), drainers.log.read_text()

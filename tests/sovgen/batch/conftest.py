@@ -53,7 +53,7 @@ def jobs_of(model: Path) -> JobsOf:
 
     def making(count: int, seed: int = 0, **fields: object) -> list[Job]:
         base = Recipe("a fox", model=str(model), steps=1, sampler="ddim")
-        small = replace(base, guidance=1.0, width=64, height=64, device="cpu", dtype="float32")
+        small = replace(base, guidance=1.0, width=32, height=32, device="cpu", dtype="float32")
         recipe = replace(small, **fields)  # type: ignore[arg-type]
         return [job_of(replace(recipe, seed=s)) for s in range(seed, seed + count)]
 

@@ -57,7 +57,7 @@ def test_one_that_fails_says_why_and_the_others_go_on(
     queue: Queue, library: Library, jobs_of: JobsOf
 ) -> None:
     good = jobs_of(5)
-    off_grid = jobs_of(1, seed=10, width=60)
+    off_grid = jobs_of(1, seed=10, width=28)
     no_model = jobs_of(2, seed=20, model="no-such-model")
     nobody = jobs_of(1, seed=30, init="abcdefgh", strength=0.5)
     queue.add([*no_model, *good[:2], *off_grid, *good[2:], *nobody], "p")
