@@ -16,6 +16,7 @@ from index.bundled import bundled_model
 from sovgen.errors import ModelDamaged
 from sovgen.models.layout import Layout
 from sovgen.models.originals import T5, UNET
+from sovgen.models.pieces import has_only_pieces, t5_tokenizer
 from sovgen.models.safety import load_checker
 from sovgen.models.vocabulary import find_t5_vocabulary
 
@@ -60,8 +61,18 @@ def _open_folder(layout: Layout, dtypes: Dtypes, checker: Mapping[str, Any]) -> 
         variant=variants[0] if variants else None,
         use_safetensors=True,
         local_files_only=True,
-        **{**unused, **checker},
+        **{**unused, **checker, **_pieced(layout)},
     )
+
+
+def _pieced(layout: Layout) -> dict[str, Any]:
+    """The tokenizers of a folder that are read here, by their parts."""
+    names = {tower: tower.replace("text_encoder", "tokenizer") for tower in layout.towers}
+    return {
+        name: t5_tokenizer(layout.path / name, layout.tokens[tower])
+        for tower, name in names.items()
+        if layout.parts[tower] == T5_CLASS and has_only_pieces(layout.path / name)
+    }
 
 
 def _open_file(layout: Layout, dtypes: Dtypes) -> Any:  # noqa: ANN401
@@ -106,7 +117,10 @@ def _tokenizers(layout: Layout) -> dict[str, Any]:
         name = tower.replace("text_encoder", "tokenizer")
         if layout.parts[tower] == T5_CLASS:
             vocabulary = find_t5_vocabulary(layout.path)
-            made[name] = T5Tokenizer.from_pretrained(str(vocabulary), local_files_only=True)
+            if vocabulary and has_only_pieces(vocabulary):
+                made[name] = t5_tokenizer(vocabulary, layout.tokens[tower])
+            else:
+                made[name] = T5Tokenizer.from_pretrained(str(vocabulary), local_files_only=True)
             continue
         made[name] = CLIPTokenizer.from_pretrained(
             str(bundled_model() / "tokenizer"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sovgen.generate.decoding import decode
 from sovgen.generate.encoding import encode
 from sovgen.generate.generator import generate
 from sovgen.models.description import describe_model
+from sovgen.models.folder import read_folder
 from sovgen.models.load import Model, load_model
 from sovgen.models.towers import text_towers
 from sovgen.picture import encode_png
@@ -249,6 +251,78 @@ def test_family_is_told_by_its_configuration(
 def test_size_that_the_denoiser_has_no_positions_for_is_refused(models: dict[str, Model]) -> None:
     with pytest.raises(BadRecipe, match="1024 pixels"):
         generate(models["sd3"], [replace(FOX, width=1040)])
+
+
+def test_first_pixart_folders_are_read_with_their_class_and_their_pieces(
+    tiny_transformers: Path, models: dict[str, Model], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_transformers / "pixart", tmp_path / "pixart"))
+    rewrite(folder / "model_index.json", transformer=["diffusers", "Transformer2DModel"])
+    config = {"_class_name": "Transformer2DModel", "norm_type": "ada_norm_single"}
+    rewrite(folder / "transformer" / "config.json", **config)
+    own = json.loads((folder / "tokenizer" / "tokenizer.json").read_text())
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    (folder / "tokenizer" / "spiece.model").write_bytes(_sentencepiece(own["model"]["vocab"]))
+    model = load_model(folder, "cpu", "float32")
+    assert (
+        model.pipe.tokenizer("a red fox")["input_ids"]
+        == (models["pixart"].pipe.tokenizer("a red fox")["input_ids"])
+    )
+    assert np.array_equal(pixels(model), pixels(models["pixart"]))
+    (folder / "tokenizer" / "spiece.model").write_bytes(b"\x0a\xff")
+    with pytest.raises(ModelDamaged, match=r"spiece\.model"):
+        load_model(folder, "cpu", "float32")
+
+
+def _sentencepiece(vocabulary: list[tuple[str, float]]) -> bytes:
+    """The pieces as sentencepiece's protobuf writes them; each is shorter than 128 bytes."""
+
+    def piece(text: str, score: float) -> bytes:
+        name = text.encode()
+        inner = bytes([0x0A, len(name)]) + name + b"\x15" + struct.pack("<f", score) + b"\x18\x01"
+        return bytes([0x0A, len(inner)]) + inner
+
+    return b"".join(piece(*entry) for entry in vocabulary) + b"\x12\x02\x18\x01"
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "unet", "defaults"),
+    [
+        ({"timestep_spacing": "trailing"}, {}, (4, 1.0)),
+        ({"timestep_spacing": "trailing", "rescale_betas_zero_snr": True}, {}, (30, 5.0)),
+        ({"_class_name": "LCMScheduler"}, {}, (4, 1.0)),
+        ({}, {"time_cond_proj_dim": 256}, (4, 8.5)),
+        ({}, {}, (30, 5.0)),
+    ],
+)
+def test_distilled_sdxl_is_drawn_in_few_steps(
+    tmp_path: Path,
+    xl: Path,
+    scheduler: dict[str, object],
+    unet: dict[str, object],
+    defaults: tuple[int, float],
+) -> None:
+    folder = Path(shutil.copytree(xl, tmp_path / "xl"))
+    rewrite(folder / "scheduler" / "scheduler_config.json", **scheduler)
+    rewrite(folder / "unet" / "config.json", **unet)
+    layout = read_folder(folder)
+    assert layout.kind.defaults(layout.configs) == defaults
+
+
+def test_refiner_is_told_from_a_base_saved_for_pictures(tmp_path: Path, xl: Path) -> None:
+    folder = Path(shutil.copytree(xl, tmp_path / "xl"))
+    rewrite(folder / "model_index.json", _class_name="StableDiffusionXLImg2ImgPipeline")
+    assert describe_model(folder).family == "Stable Diffusion XL"
+    rewrite(folder / "model_index.json", text_encoder=[None, None], tokenizer=[None, None])
+    with pytest.raises(ModelUnsupported, match="refiner.*cannot begin one"):
+        describe_model(folder)
+
+
+@pytest.fixture(scope="module")
+def xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("xl") / "xl"
+    tiny.sdxl().save_pretrained(folder)
+    return folder
 
 
 def test_sd35_is_told_by_its_normalised_queries(tiny_transformers: Path, tmp_path: Path) -> None:
