@@ -158,16 +158,15 @@ def test_values_out_of_range_are_refused(
     assert contents(drawn) == before
 
 
-def test_a_prompt_longer_than_the_tower_is_drawn_and_the_dropped_words_named(
-    cli: Cli, library: Path
-) -> None:
+def test_a_prompt_longer_than_the_tower_is_read_to_its_end(cli: Cli, library: Path) -> None:
     before = {e.id for e in Library.open(library).list(Query(k=None))}
-    prompt = " ".join(["apple"] * 75 + ["zebra", "quartz", "violin", "walnut"])
-    done = cli(library, "generate", prompt, *TWO_STEPS, "--json")
+    prompts = [" ".join(["apple"] * 75 + ["zebra", last]) for last in ("violin", "walnut")]
+    done = cli(library, "generate", *prompts, *TWO_STEPS, "--json")
     assert done.exit_code == 0, done.stderr
-    [made] = json.loads(done.stdout)
-    assert made["prompt"] == prompt
-    assert "violin walnut" in done.stderr
+    made = json.loads(done.stdout)
+    assert [one["prompt"] for one in made] == prompts
+    assert len({one["id"] for one in made}) == 2
+    assert "dropped" not in done.stderr
     assert before < {e.id for e in Library.open(library).list(Query(k=None))}
 
 
