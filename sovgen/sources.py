@@ -52,7 +52,7 @@ def sources_of(
     Raises NoSuchPicture for one that is no longer in the library, UnreadableImage for a bad file.
     """
     ids = dict.fromkeys(id for recipe in recipes for id in pictures_named(recipe))
-    found = {id: read_source(library.get(id).path)[1] for id in ids if id not in given}
+    found = {id: read_source(library.get(id, hidden=True).path)[1] for id in ids if id not in given}
     return {**given, **found}
 
 
@@ -79,9 +79,12 @@ def read_source(path: Path) -> tuple[str, Image.Image]:
 
 
 def find_source(library: Library, word: str) -> str:
-    """The id of the picture whose id begins so. Raises NoSuchPicture or AmbiguousId."""
+    """The id of the picture whose id begins so, a hidden one, too: masks are.
+
+    Raises NoSuchPicture or AmbiguousId.
+    """
     try:
-        return library.get(word).id
+        return library.get(word, hidden=True).id
     except NoSuchPicture as error:
         raise NoSuchPicture(
             f"{word!r} is neither a file nor the beginning of a picture's id.",

@@ -27,7 +27,7 @@ def closed(layout: Layout, pipe: Any) -> Layout:  # noqa: ANN401
 
     The kind that predicts noise was trained at 512 pixels.
     """
-    kind = "v_prediction" if predicts_velocity(pipe.unet) else "epsilon"
+    kind = "v_prediction" if predicts_velocity(pipe.unet, _empty_text(pipe)) else "epsilon"
     pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, prediction_type=kind)
     configs = {name: dict(config) for name, config in layout.configs.items()}
     configs["scheduler"]["prediction_type"] = kind
@@ -36,16 +36,30 @@ def closed(layout: Layout, pipe: Any) -> Layout:  # noqa: ANN401
     return replace(layout, configs=configs)
 
 
-def predicts_velocity(unet: Any) -> bool:  # noqa: ANN401
-    """Whether the noise in a latent of nothing else is hardly found in the answer."""
+def _empty_text(pipe: Any) -> Any:  # noqa: ANN401
+    """States of no words, as drawing without guidance gives them: (1, tokens, width)."""
+    import torch
+
+    with torch.inference_mode():
+        return pipe.encode_prompt("", pipe.unet.device, 1, False)[0]
+
+
+def predicts_velocity(unet: Any, texts: Any) -> bool:  # noqa: ANN401
+    """Whether the noise in a latent of nothing else is hardly found in the answer.
+
+    texts: states (1, tokens, width) as the denoiser learnt with; of others its answer says nothing
+    """
     import torch
 
     config = unet.config
     shape = (1, config.in_channels, 16, 16)
-    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(unet.device)
-    texts = torch.zeros(1, 2, config.cross_attention_dim, device=unet.device)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(
+        unet.device, unet.dtype
+    )
+    texts = texts.to(unet.device, unet.dtype)
     with torch.inference_mode():
         answer = unet(noise, _LAST_TIMESTEP, encoder_hidden_states=texts, return_dict=False)[0]
     noise = noise[:, : answer.shape[1]]
+    noise = noise.float()
     found = (answer.float() * noise).mean() / noise.square().mean()
     return bool(found < 0.5)

@@ -36,7 +36,7 @@ def test_file_begins_a_picture_and_is_in_the_library_then(
     [made] = json.loads(done.stdout)
     opened = Library.open(library)
     assert opened.get(made["settings"]["init"]).width == 128
-    mask = opened.get(made["settings"]["mask"])
+    mask = opened.get(made["settings"]["mask"], hidden=True)
     assert mask.hidden and mask.sets == ("masks",)
     assert "is " + mask.id[:8] + " in the hidden set masks" in done.stderr
     assert mask.id not in [e.id for e in opened.list(Query(k=None))]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
@@ -98,9 +98,11 @@ def test_single_file_that_does_not_say_what_it_predicts_is_asked(tiny_models: Pa
 
 
 def test_denoiser_that_learnt_velocity_or_noise_is_told_by_its_answer() -> None:
-    mini = UNet2DConditionModel.from_pretrained(bundled_model() / "unet")
-    assert predicts_velocity(mini)
-    assert not predicts_velocity(_learnt_noise())
+    mini = StableDiffusionPipeline.from_pretrained(bundled_model())
+    no_words = mini.encode_prompt("", "cpu", 1, False)[0]
+    assert predicts_velocity(mini.unet, no_words)
+    learnt = _learnt_noise()
+    assert not predicts_velocity(learnt, torch.zeros(1, 2, learnt.config.cross_attention_dim))
 
 
 def _learnt_noise() -> UNet2DConditionModel:

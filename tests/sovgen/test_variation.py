@@ -105,8 +105,9 @@ def test_transparent_picture_is_kept_as_such_and_made_again(studio: Studio) -> N
 def test_ground_that_is_not_even_stays_and_that_is_said(studio: Studio) -> None:
     told: list[str] = []
     recipe = Recipe("a heart", seed=2, steps=1, guidance=1.0, transparent=True)
-    noise = Image.effect_noise((128, 128), 90).convert("RGB")
-    begun = replace(recipe, init="noise", strength=0.2, steps=5)
+    blocks = Image.effect_noise((6, 6), 250).resize((128, 128), Image.Resampling.NEAREST)
+    noise = Image.merge("RGB", (blocks, blocks.rotate(90), blocks.rotate(180)))
+    begun = replace(recipe, init="noise", strength=0.05, steps=20)
     [picture] = generate(studio.model, [begun], sources={"noise": noise}, on_notice=told.append)
     assert picture.image.mode == "RGB"
     assert told == ["Seed 2: no even ground was found to take away; it stays."]
