@@ -166,6 +166,17 @@ def commands(command: click.Command, context: click.Context) -> Iterator[click.C
             yield from commands(under, click.Context(under, context, name))
 
 
+def understand(words: list[str]) -> None:
+    """Parse a command as the program would, without running it; raises what it would say."""
+    command: click.Command = program
+    context = click.Context(program, info_name="sovgen")
+    while isinstance(command, click.Group):
+        under = command.get_command(context, words.pop(0))
+        assert under is not None
+        command = under
+    command.make_context("shown", words, parent=context)
+
+
 def types() -> dict[str, dict[str, str]]:
     """The columns and types of every documented view, as the catalogue has them."""
     connection = duckdb.connect()

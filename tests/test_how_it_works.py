@@ -12,6 +12,7 @@ from PIL import Image
 
 from sovgen.cli.main import program
 from sovgen.recipe import Recipe
+from tests.docs import understand
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "how-it-works.md").read_text(encoding="utf-8")
@@ -38,14 +39,7 @@ def test_every_picture_is_shown_and_together_they_are_small() -> None:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_is_understood_by_the_parser(line: str) -> None:
-    words = shlex.split(line)
-    command: click.Command = program
-    parent = click.Context(program, info_name="sovgen")
-    while isinstance(command, click.Group):
-        under = command.get_command(parent, words.pop(0))
-        assert under is not None
-        command = under
-    command.make_context("page", words, parent=parent)
+    understand(shlex.split(line))
 
 
 def test_every_flag_named_is_one_of_a_command() -> None:

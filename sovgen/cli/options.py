@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from datetime import date
 from functools import wraps
 from typing import Any, TypedDict, TypeVar
@@ -40,6 +41,24 @@ class Filters(TypedDict):
     set: str | None
     since: date | None
     until: date | None
+
+
+def gathered(
+    options: Sequence[Callable[[Command], Command]], kind: type[object], name: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command `options`, and what they say as one `kind`, a dataclass, called `name`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def collecting(*args: object, **given: object) -> None:
+            said = {f.name: given.pop(f.name) for f in fields(kind)}  # type: ignore[arg-type]
+            command(*args, **{name: kind(**said)}, **given)
+
+        for option in reversed(options):
+            collecting = option(collecting)
+        return collecting
+
+    return decorate
 
 
 FILTERS = (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sovgen.cli.options import gathered
 from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
@@ -73,17 +73,8 @@ class Start:
         return [replace(recipe, **ids) for recipe in recipes], sources
 
 
-def begun(command: Callable[..., None]) -> Callable[..., None]:
-    """The command gets `start`."""
-
-    @wraps(command)
-    def collecting(*args: object, **given: Any) -> None:  # noqa: ANN401 - click's values
-        fields = {name: given.pop(name) for name in Start.__dataclass_fields__}
-        command(*args, start=Start(**fields), **given)
-
-    for option in reversed(OPTIONS):
-        collecting = option(collecting)
-    return collecting
+# The command gets `start`.
+begun = gathered(OPTIONS, Start, "start")
 
 
 def find_or_keep(

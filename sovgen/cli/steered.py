@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sovgen.cli.options import gathered
 from sovgen.cli.session import Session
 from sovgen.cli.start import find_or_keep
 
@@ -71,14 +71,5 @@ class Steered:
         return [replace(recipe, **ids) for recipe in recipes], sources
 
 
-def steered_by_pictures(command: Callable[..., None]) -> Callable[..., None]:
-    """The command gets `steered`."""
-
-    @wraps(command)
-    def collecting(*args: object, **given: Any) -> None:  # noqa: ANN401 - click's values
-        fields = {name: given.pop(name) for name in Steered.__dataclass_fields__}
-        command(*args, steered=Steered(**fields), **given)
-
-    for option in reversed(OPTIONS):
-        collecting = option(collecting)
-    return collecting
+# The command gets `steered`.
+steered_by_pictures = gathered(OPTIONS, Steered, "steered")

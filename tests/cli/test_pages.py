@@ -8,10 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 
-from sovgen.cli.main import program
+from tests.docs import understand
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 # Written by hand, each line of their blocks a command; the other pages are made or run elsewhere.
@@ -34,14 +33,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_shown_is_understood_by_the_parser(line: str) -> None:
-    words = shlex.split(line, comments=True)[1:]
-    command: click.Command = program
-    context = click.Context(program, info_name="sovgen")
-    while isinstance(command, click.Group):
-        under = command.get_command(context, words.pop(0))
-        assert under is not None
-        command = under
-    command.make_context("shown", words, parent=context)
+    understand(shlex.split(line, comments=True)[1:])
 
 
 def test_pages_show_enough() -> None:
