@@ -29,6 +29,8 @@ SETTINGS: Mapping[str, str] = {
     "upscaler": "VARCHAR",
     "tile": "INTEGER",
     "transparent": "BOOLEAN",
+    "refiner": "VARCHAR",
+    "refine_from": "DOUBLE",
     "loras": "VARCHAR[]",
     "embeddings": "VARCHAR[]",
     "vae": "VARCHAR",

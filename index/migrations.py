@@ -174,7 +174,13 @@ CREATE TRIGGER refused_gone AFTER DELETE ON refused REFERENCING OLD TABLE AS o
     FOR EACH STATEMENT INSERT INTO touched SELECT 'picture', picture FROM o;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005, M006, M007)
+# Settings of a making that came later (see `index.making`).
+M008 = """
+ALTER TABLE makings ADD COLUMN refiner VARCHAR;
+ALTER TABLE makings ADD COLUMN refine_from DOUBLE;
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005, M006, M007, M008)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

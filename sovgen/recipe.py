@@ -20,6 +20,8 @@ MAX_SEED = 2**63 - 1
 MAX_STEPS = 1000
 MAX_GUIDANCE = 100.0
 MAX_SIDE = 8192
+# Where a refiner takes over when nothing is said: as its makers did.
+REFINE_FROM = 0.8
 SCHEDULES = ("karras", "exponential", "beta", "simple")
 # What may differ between the pictures of one batch.
 OWN = ("prompt", "negative", "seed", "variation_seed")
@@ -54,6 +56,9 @@ class Recipe:
     upscale: 1 .. 8, how many times larger than `init`; upscaler: a model; tile: pixels
     variation: 0 .. 1, how much of the noise is that of variation_seed (as A1111's subseed)
     transparent: the ground is taken away
+
+    refiner: a model of the same latent that takes over where so much of the noise schedule is
+        gone, refine_from, 0 .. 1; as diffusers' denoising_end and denoising_start
 
     Additions to the model; a weight follows a name after a colon, "clipart:0.8":
     loras, embeddings, vae: a LoRA's weight is -10 .. 10, that of a reference 0 .. 2
@@ -91,6 +96,8 @@ class Recipe:
     upscaler: str | None = None
     tile: int | None = None
     transparent: bool | None = None
+    refiner: str | None = None
+    refine_from: float | None = None
     loras: tuple[str, ...] = ()
     embeddings: tuple[str, ...] = ()
     vae: str | None = None
@@ -144,12 +151,14 @@ _NEEDS = {
     **dict.fromkeys(("upscaler", "tile"), ("upscale", "an upscale: how many times larger")),
     "variation": ("variation_seed", "a variation seed"),
     "variation_seed": ("variation", "a variation: how much of the noise is its own"),
+    "refine_from": ("refiner", "a refiner: the model that takes over there"),
 }
 _NEED_HINTS = {
     "init": "Give it with --from ID or FILE.",
     "upscale": "See: sovgen upscale --help",
     "variation": "See: sovgen variations --help",
     "variation_seed": "See: sovgen variations --help",
+    "refiner": "Name it with --refiner.",
 }
 
 
@@ -228,12 +237,13 @@ _CHECKS: Mapping[str, Callable[[str, object], None]] = {
     "steps": _whole(1, MAX_STEPS),
     **dict.fromkeys(("width", "height"), _whole(8, MAX_SIDE)),
     **dict.fromkeys(("model", "sampler", "device", "dtype"), _check_name),
-    **dict.fromkeys(("init", "mask", "upscaler", "vae", "control", "control_image"), _check_name),
+    **dict.fromkeys(("init", "mask", "upscaler", "refiner", "vae"), _check_name),
+    **dict.fromkeys(("control", "control_image"), _check_name),
     "loras": lambda name, value: _check_weighted(name, value, -10, 10),
     "embeddings": _check_names,
     "reference": lambda name, value: _check_weighted(name, value, 0, 2),
     **dict.fromkeys(("strength", "variation", "guidance_rescale"), _number(0, 1)),
-    **dict.fromkeys(("guidance_from", "guidance_until"), _number(0, 1)),
+    **dict.fromkeys(("guidance_from", "guidance_until", "refine_from"), _number(0, 1)),
     "guidance": _number(0, MAX_GUIDANCE),
     "adapter": _check_name,
     "clip_skip": _whole(1, 24),

@@ -94,6 +94,8 @@ MEANING = {
     "upscaler": "the upscaling model",
     "tile": "side of the tiles that it was drawn in, pixels",
     "transparent": "whether its ground was taken away",
+    "refiner": "the model that took over before the end",
+    "refine_from": "the share of the noise schedule that was gone by then",
     "loras": "LoRAs with their weights",
     "embeddings": "textual inversions",
     "vae": "the autoencoder in place of the model's own",

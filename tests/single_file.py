@@ -10,7 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from safetensors.torch import save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
@@ -23,7 +28,10 @@ def save_single(pipe: Pipe, path: Path, metadata: Mapping[str, str] | None = Non
     """Write a pipeline as one safetensors file, with what its metadata is to say."""
     tensors = under("model.diffusion_model.", _original_unet(pipe.unet))
     tensors |= under("first_stage_model.", original_vae(pipe.vae))
-    if isinstance(pipe, StableDiffusionXLPipeline):
+    if isinstance(pipe, StableDiffusionXLImg2ImgPipeline):
+        tower = _original_open_clip(pipe.text_encoder_2)
+        tensors |= under("conditioner.embedders.0.model.", tower)
+    elif isinstance(pipe, StableDiffusionXLPipeline):
         first, second = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
         tensors |= under(first, original_clip(pipe.text_encoder))
         tensors |= under(second, _original_open_clip(pipe.text_encoder_2))

@@ -30,6 +30,7 @@ from diffusers import (
     StableDiffusion3Pipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
@@ -133,6 +134,35 @@ def sdxl() -> StableDiffusionXLPipeline:
         tokenizer=_tokenizer("<|endoftext|>"),
         tokenizer_2=_tokenizer("!"),
         scheduler=EulerDiscreteScheduler(**_BETAS, steps_offset=1, timestep_spacing="leading"),
+        add_watermarker=False,
+    )
+
+
+def refiner() -> StableDiffusionXLImg2ImgPipeline:
+    """SDXL's refiner: the second tower alone, and a score of beauty in the time embedding."""
+    torch.manual_seed(_SEED)
+    base = sdxl()
+    return StableDiffusionXLImg2ImgPipeline(
+        unet=_unet(
+            cross_attention_dim=128,
+            attention_head_dim=[1, 2],
+            block_out_channels=(64, 128),
+            use_linear_projection=True,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=[1, 2],
+            addition_embed_type="text_time",
+            addition_time_embed_dim=256,
+            projection_class_embeddings_input_dim=5 * 256 + 128,
+        ),
+        vae=base.vae,
+        text_encoder=None,
+        text_encoder_2=base.text_encoder_2,
+        tokenizer=None,
+        tokenizer_2=base.tokenizer_2,
+        scheduler=base.scheduler,
+        requires_aesthetics_score=True,
+        force_zeros_for_empty_prompt=False,
         add_watermarker=False,
     )
 

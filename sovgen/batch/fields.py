@@ -18,7 +18,7 @@ from sovgen.recipe import Recipe
 
 SIZE = "size"
 # Fields that may name a place on disk, which a plan means from its own folder.
-_PLACES = ("model", "vae", "upscaler", "control", "adapter")
+_PLACES = ("model", "vae", "upscaler", "refiner", "control", "adapter")
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

@@ -15,6 +15,7 @@ from sovgen.cli.drawing import draw
 from sovgen.cli.grid import PNG, png
 from sovgen.cli.options import as_json
 from sovgen.cli.recipe import drawn_by
+from sovgen.cli.refined import Refined, finished_by
 from sovgen.cli.session import Session
 from sovgen.cli.start import Start, begun
 from sovgen.cli.steered import Steered, steered_by_pictures
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @chosen_by
 @begun
 @steered_by_pictures
+@finished_by
 @drawn_by
 @click.option("--safety", is_flag=True, help="Run the model's own safety checker and record it.")
 @click.option("--private", is_flag=True, help="Leave no prompt in file, name or catalogue.")
@@ -54,6 +56,7 @@ def generate(
     template: Recipe,
     start: Start,
     steered: Steered,
+    refined: Refined,
     choice: Choice | None,
     safety: bool,
     private: bool,
@@ -68,7 +71,8 @@ def generate(
     it is printed. Ctrl-C drops the picture in hand; those before it stay.
     """
     drawn = choice.drawn if choice else count
-    recipes = _each(prompts, drawn, seed, steered.checked(start.checked(template)))
+    template = refined.checked(steered.checked(start.checked(template)))
+    recipes = _each(prompts, drawn, seed, template)
     if grid:
         _refuse_standing(grid)
     studio = _studio(session, recipes[0], safety, no_index)

@@ -13,6 +13,7 @@ from sovgen.errors import BadRecipe
 from sovgen.models.additions import controlnet, imageprompt
 from sovgen.models.additions.equipping import check_additions, equip
 from sovgen.models.additions.wanted import Additions, find_additions
+from sovgen.models.upscaler import upscaler_of
 from sovgen.weighted import split_weight
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def additions_of(model: Model, recipe: Recipe, sources: Sources) -> Additions:
         )
     additions = find_additions(recipe, model.folders)
     check_additions(model, additions)
+    if recipe.upscaler:
+        upscaler_of(model, recipe.upscaler)
     if len(_references(recipe)) < len(recipe.reference):
         raise BadRecipe("One reference is given twice.", "Give it once, with a larger weight.")
     for id in (*filter(None, [recipe.control_image]), *_references(recipe)):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sovgen.errors import BadRecipe
 from sovgen.generate.steerable import refuse_unsteerable
-from sovgen.recipe import MAX_SIDE, Recipe
+from sovgen.recipe import MAX_SIDE, REFINE_FROM, Recipe
 from sovgen.samplers import sampler_name
 from sovgen.weighted import split_weight, with_weight
 
@@ -26,7 +26,7 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
     Raises BadRecipe for a size off the model's grid, and for a setting that the model cannot obey.
     """
     _refuse_reuse(model, recipe)
-    _refuse_maskless(model, recipe)
+    _refuse_unbegun(model, recipe)
     width, height = model.native_size
     filled = replace(
         recipe,
@@ -38,6 +38,7 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
         width=recipe.width or width,
         height=recipe.height or height,
         sampler=sampler_name(recipe.sampler or model.defaults.sampler),
+        refine_from=_refine_from(recipe),
         control_weight=_weight_of_control(recipe),
         reference=tuple(with_weight(*split_weight(text)) for text in recipe.reference),
     )
@@ -47,13 +48,22 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
     return filled
 
 
+def _refine_from(recipe: Recipe) -> float | None:
+    return REFINE_FROM if recipe.refiner and recipe.refine_from is None else recipe.refine_from
+
+
 def _weight_of_control(recipe: Recipe) -> float | None:
     if recipe.control and recipe.control_weight is None:
         return 1.0
     return recipe.control_weight
 
 
-def _refuse_maskless(model: Model, recipe: Recipe) -> None:
+def _refuse_unbegun(model: Model, recipe: Recipe) -> None:
+    if not model.kind.begins and recipe.init is None:
+        raise BadRecipe(
+            f"{model.name} is an SDXL refiner: it finishes pictures, it cannot begin one.",
+            "Give a picture with --from, or the refiner with --refiner beside another model.",
+        )
     if model.takes_mask and not (recipe.mask or recipe.margins):
         raise BadRecipe(
             f"{model.name} is made for inpainting: it fills a hole in a picture.",

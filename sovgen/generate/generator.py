@@ -24,6 +24,7 @@ from sovgen.generate.equipment import Equipment, additions_of, equip_for
 from sovgen.generate.filling import differences, fill
 from sovgen.generate.fitting import fit
 from sovgen.generate.memory import batch_size, decodes_in_tiles, draw_within_memory, tiled
+from sovgen.generate.refining import check_refiner, refine
 from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
 from sovgen.generate.schedulers import build_scheduler
 from sovgen.generate.texts import reads_language
@@ -124,7 +125,9 @@ def _job(
         known[key] = additions_of(model, recipe, sources)
     additions = known[key]
     fitted, notices = fit(model, recipe, sources)
-    filled = additions.named_in(fill(model, fitted))
+    filled = fill(model, fitted)
+    check_refiner(model, filled)
+    filled = additions.named_in(filled)
     notices += differences(model, recipe)
     for name in ("prompt", "negative") if model.guidance == "free" else ("prompt",):
         if dropped := dropped_words(model, getattr(recipe, name)):
@@ -215,6 +218,8 @@ def _images(
     ground = encode_canvas(model, canvas) if canvas else None
     # 3. latents
     latents = denoise(model, conditioning, noise, chances, first, on_step, ground, equipment)
+    if first.refiner:
+        latents = refine(model, recipes, latents, noise, chances, ground, on_step)
     # 4. pixels
     images = decode(model, latents)
     return [_restored(canvas, image) for image in images] if canvas else images

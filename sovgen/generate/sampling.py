@@ -17,6 +17,7 @@ from sovgen.generate.listening import listening
 from sovgen.generate.packing import pack, unpack
 from sovgen.generate.reuse import reused
 from sovgen.generate.schedulers import build_scheduler
+from sovgen.generate.scoring import scored, told_sizes
 from sovgen.generate.showing import showing
 from sovgen.generate.steering import first_guidance
 from sovgen.generate.watching import Moment, Watched
@@ -61,6 +62,8 @@ def denoise(
     ground: Ground | None = None,
     equipment: Equipment | None = None,
     on_moment: Callable[[Moment], None] | None = None,
+    *,
+    left: Tensor | None = None,
 ) -> Tensor:
     """Latents from noise, by diffusers' own pipeline.
 
@@ -70,6 +73,7 @@ def denoise(
     ground: what the whole batch begins from, in place of noise alone
     equipment: another pipeline than the model's, and what it is called with besides
     on_moment: told before each step what the denoiser was given and what it made of it
+    left: what another model has left of the way; the recipe says where. Then the rest is gone
     """
     import numpy as np
     import torch
@@ -81,11 +85,12 @@ def denoise(
         libraries_held_back(),
         reused(pipe, recipe.cache_interval),
         showing(model.denoiser, ground),
+        scored(model, pipe),
     ):
         pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule)
         if on_moment:
             pipe.scheduler = Watched(pipe.scheduler, _unpacked(model, recipe, on_moment))
-        beginning = _begin(model, pipe, ground, noise, recipe) if ground else None
+        beginning = _begin(model, pipe, ground, noise, recipe, left)
         latents = pipe(
             **_texts(conditioning),
             **(equipment.inputs if equipment else {}),
@@ -93,8 +98,9 @@ def denoise(
             latents=pack(model, beginning.latents() if beginning else noise),
             generator=sources,
             num_inference_steps=recipe.steps,
-            guidance_scale=first_guidance(recipe),
+            guidance_scale=first_guidance(pipe, recipe),
             **_rescale(recipe),
+            **told_sizes(model),
             width=recipe.width,
             height=recipe.height,
             output_type="latent",
@@ -107,14 +113,20 @@ def denoise(
 def _begin(
     model: Model,
     pipe: Any,  # noqa: ANN401
-    ground: Ground,
+    ground: Ground | None,
     noise: Tensor,
     recipe: Recipe,
-) -> Beginning:
-    strength, steps = recipe.strength or 0.0, recipe.steps or 0
+    left: Tensor | None,
+) -> Beginning | None:
+    """None for what is drawn from noise alone, all the way."""
+    if ground is None and recipe.refiner is None:
+        return None
+    strength = (recipe.strength or 0.0) if ground else 1.0
+    share = recipe.refine_from or 0.0
+    part = {} if recipe.refiner is None else {"until" if left is None else "since": share}
+    pipe.scheduler = late = Late(pipe.scheduler, strength, **part)
     given = flow_spacing(model, recipe)
-    pipe.scheduler = late = Late(pipe.scheduler, strength)
-    return Beginning(late, ground, noise, steps, whole=strength == 1, given=given)
+    return Beginning(late, ground, noise, recipe.steps or 0, strength == 1, given, left)
 
 
 def _texts(conditioning: Conditioning) -> dict[str, Tensor]:

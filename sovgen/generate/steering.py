@@ -45,9 +45,16 @@ class Interval:
         return self.since <= step / steps < self.until
 
 
-def first_guidance(recipe: Recipe) -> float:
-    """The guidance that the first step begins with."""
-    return float(recipe.guidance or 0) if Interval.of(recipe).holds(0, 1) else _UNGUIDED
+def first_guidance(pipe: Any, recipe: Recipe) -> float:  # noqa: ANN401
+    """The guidance that the first step begins with, once the pipeline's scheduler is set."""
+    before, total = _counted(pipe, 1)
+    return float(recipe.guidance or 0) if Interval.of(recipe).holds(before, total) else _UNGUIDED
+
+
+def _counted(pipe: Any, taken: int) -> tuple[int, int]:  # noqa: ANN401
+    """Evaluations that another model has taken before, and of all together; `taken`: its own."""
+    scheduler = pipe.scheduler
+    return getattr(scheduler, "before", 0), getattr(scheduler, "total", taken)
 
 
 def is_steady(conditioning: Conditioning, recipe: Recipe) -> bool:
@@ -68,13 +75,14 @@ def steering(conditioning: Conditioning, recipe: Recipe, on_step: OnStep | None)
 
     def after(pipe: Any, index: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
         nonlocal current
+        others, total = _counted(pipe, pipe.num_timesteps)
         if on_step:
-            on_step(index + 1, pipe.num_timesteps, values["latents"])
+            on_step(others + index + 1, total, values["latents"])
         if index + 1 == pipe.num_timesteps:
             return values
-        step = (index + 1) // pipe.scheduler.order
+        step = (others + index + 1) // pipe.scheduler.order
         was_guided, before = pipe.do_classifier_free_guidance, current
-        holds = interval.holds(index + 1, pipe.num_timesteps)
+        holds = interval.holds(others + index + 1, total)
         pipe._guidance_scale = recipe.guidance if holds else _UNGUIDED
         current = conditioning.later.get(step, current)
         if pipe.do_classifier_free_guidance != was_guided or current is not before:

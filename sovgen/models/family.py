@@ -39,6 +39,8 @@ class Family:
     second: what `encode_prompt` gives beside the states, if anything
     encoding: what it is called with besides the text, given whether the text is a negative
     drawing: what the pipeline is called with besides what all have in common
+    scores: how beautiful a picture is that the denoiser is told of, and its negative
+    begins: whether it draws from noise alone; one that does not finishes pictures of others
     """
 
     pipeline: str
@@ -55,6 +57,8 @@ class Family:
     side: int = 64
     second: Literal["pooled", "mask"] | None = None
     drawing: Mapping[str, Any] = field(default_factory=dict)
+    scores: tuple[float, float] | None = None
+    begins: bool = True
 
     @property
     def towers(self) -> tuple[str, ...]:

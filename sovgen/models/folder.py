@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sovgen.errors import ModelDamaged, ModelUnsupported
-from sovgen.models.families import FAMILIES, SDXL, family_of
+from sovgen.models.families import FAMILIES, SDXL, SDXL_REFINER, family_of
 from sovgen.models.family import Family
 from sovgen.models.layout import Layout, refuse_other_tasks
 from sovgen.models.weights import find_weights, precision, read_header
@@ -62,7 +62,12 @@ def _kind(path: Path, index: Mapping[str, Any]) -> Family:
             f"{path.name} is a {name}, which sovgen cannot drive.",
             f"It draws with {', '.join(family.pipeline for family in FAMILIES)}.",
         )
-    return kind
+    return SDXL_REFINER if kind is SDXL and _is_refiner(index) else kind
+
+
+def _is_refiner(index: Mapping[str, Any]) -> bool:
+    """It has the second of the base model's two towers alone."""
+    return _is_part(index.get("text_encoder_2")) and not _is_part(index.get("text_encoder"))
 
 
 def _is_part(pair: object) -> bool:
@@ -93,11 +98,6 @@ def _own_code(path: Path, what: str) -> ModelUnsupported:
 def _refuse_absence(path: Path, kind: Family, parts: Mapping[str, str]) -> None:
     needed = [name for name in ("scheduler", *sorted(kind.parts)) if name not in kind.optional]
     absent = [name for name in needed if name not in parts]
-    if kind is SDXL and "text_encoder" in absent and "text_encoder_2" in parts:
-        raise ModelUnsupported(
-            f"{path.name} is an SDXL refiner: it finishes pictures, it cannot begin one.",
-            "Use the base model.",
-        )
     missing = absent + [name for name in parts if not (path / name).is_dir()]
     if missing:
         raise ModelDamaged(

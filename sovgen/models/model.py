@@ -38,6 +38,7 @@ class Model:
     checks_safety: the pipeline brought its safety checker
     folders: where models with names lie besides the usual place
     upscalers: those that recipes have asked for, by name and by source, filled while drawing
+    refiners: likewise the models that take over from it
     texts: text states by prompt, clip_skip and role, filled while drawing
     equipped: the additions that are in the pipeline at the moment, by kind
 
@@ -66,6 +67,7 @@ class Model:
     folders: tuple[Path, ...] = ()
     moving: bool = False
     upscalers: dict[str, Upscaler] = field(default_factory=dict, repr=False)
+    refiners: dict[str, Model] = field(default_factory=dict, repr=False)
     texts: dict[tuple[str, int | None, bool], tuple[Tensor, ...]] = field(
         default_factory=dict, repr=False
     )

@@ -92,7 +92,10 @@ def _open_file(layout: Layout, dtypes: Dtypes) -> Any:  # noqa: ANN401
 
 
 def _write_configs(folder: Path, layout: Layout) -> None:
-    index = {name: ["diffusers", cls] for name, cls in layout.parts.items()}
+    index: dict[str, Any] = {name: ["diffusers", cls] for name, cls in layout.parts.items()}
+    if not layout.kind.begins:
+        # A refiner reads an empty negative as it stands.
+        index["force_zeros_for_empty_prompt"] = False
     texts = ("text_encoder", "tokenizer")
     index |= {n: ["transformers", c] for n, c in layout.parts.items() if n.startswith(texts)}
     _write_json(folder / "model_index.json", {"_class_name": layout.pipeline, **index})

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sovgen.models import shapes, transformer_shapes
-from sovgen.models.families import FLUX, SD, SD3, SDXL
+from sovgen.models.families import FLUX, SD, SD3, SDXL, SDXL_REFINER
 from sovgen.models.family import Family
 from sovgen.models.shapes import Shapes
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 T5 = "text_encoders.t5xxl.transformer."
-REFINER_TOWER = "conditioner.embedders.0.model."
 Reader = Callable[[Shapes], dict[str, Any]]
 
 
@@ -82,6 +81,12 @@ ORIGINALS = (
             "text_encoder": shapes.clip_tower,
             "text_encoder_2": _open_clip,
         },
+    ),
+    Original(
+        kind=SDXL_REFINER,
+        configs="refiner",
+        prefixes=_UNET | {"text_encoder_2": ("conditioner.embedders.0.model.",)},
+        readers={**_UNET_READERS, "text_encoder_2": _open_clip},
     ),
     Original(
         kind=SD3,

@@ -39,13 +39,14 @@ def _unet(layout: Layout, rows: int, across: int, down: int, blank: Blank) -> di
     return {
         "sample": blank(rows, config.get("in_channels", 4), down, across),
         "timestep": blank(rows),
-        "encoder_hidden_states": blank(rows, layout.tokens["text_encoder"], width),
+        "encoder_hidden_states": blank(rows, next(iter(layout.tokens.values())), width),
     }
 
 
 def _unet_xl(layout: Layout, rows: int, across: int, down: int, blank: Blank) -> dict[str, Any]:
     pooled = layout.configs["text_encoder_2"]["projection_dim"]
-    added = {"text_embeds": blank(rows, pooled), "time_ids": blank(rows, 6)}
+    sizes = 6 if layout.kind.scores is None else 5
+    added = {"text_embeds": blank(rows, pooled), "time_ids": blank(rows, sizes)}
     return {**_unet(layout, rows, across, down, blank), "added_cond_kwargs": added}
 
 

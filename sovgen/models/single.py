@@ -16,7 +16,7 @@ from typing import Any
 from sovgen.errors import ModelDamaged, ModelUnsupported
 from sovgen.models.families import FLUX, SD3
 from sovgen.models.layout import Layout, refuse_other_tasks
-from sovgen.models.originals import ORIGINALS, REFINER_TOWER, UNET, Original
+from sovgen.models.originals import ORIGINALS, UNET, Original
 from sovgen.models.shapes import Shapes
 from sovgen.models.transformer_shapes import t5_tower
 from sovgen.models.vocabulary import find_t5_vocabulary
@@ -39,7 +39,6 @@ _OTHERS = {
     "inverted_conv.": "a Sana denoiser: its Gemma and its autoencoder are not in the file",
     "cross_attn.kv_linear.": "a PixArt denoiser: its T5 and its autoencoder are not in the file",
     "emb_params": "a textual inversion, which adds a word to a model and is none itself",
-    REFINER_TOWER: "an SDXL refiner: it finishes pictures, it cannot begin one",
     "down_blocks.": "one part of a diffusers folder; give the folder",
     "text_model.": "a text tower alone; give the folder that it lies in",
 }

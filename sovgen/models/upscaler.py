@@ -53,6 +53,15 @@ def upscaler_of(model: Model, source: str) -> Upscaler:
     return model.upscalers[source]
 
 
+def weights_of(path: Path) -> tuple[Path, ...]:
+    """The weight files of an upscaler's folder.
+
+    Raises UnsafeWeights, ModelDamaged, or ModelUnsupported when it is none.
+    """
+    _judged(path)
+    return tuple(file for name in _WEIGHTED for file in find_weights(path / name).files)
+
+
 def _load(found: Found, device: str, dtype: str) -> Upscaler:
     cls = _judged(found.path)
     refuse_changed(found.path)

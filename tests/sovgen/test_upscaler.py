@@ -37,8 +37,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def mini() -> Model:
-    return load_model(device="cpu", dtype="float32")
+def mini(folders: Path) -> Model:
+    return load_model(device="cpu", dtype="float32", folders=[folders])
 
 
 def draw(model: Model, recipe: Recipe, source: Image.Image = SHADES) -> Picture:
@@ -63,6 +63,7 @@ def test_x4_folder_draws_what_its_own_pipeline_draws(mini: Model, folders: Path)
     apart = np.asarray(plain, np.int16) - np.asarray(picture.image, np.int16)
     assert np.abs(apart).max() <= 1
     assert encode_png(draw(mini, picture.recipe)) == encode_png(picture)
+    assert list(picture.additions["upscaler"]) == ["x4"]
 
 
 @pytest.mark.parametrize("kind", ["x2", "x4"])

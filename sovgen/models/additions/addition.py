@@ -17,8 +17,10 @@ from index.hashes import sha256_of
 from sovgen.errors import ModelMissing, ModelUnsupported, SovgenError
 from sovgen.models.additions import kinds
 from sovgen.models.additions.kinds import kind_of
+from sovgen.models.description import read_layout
 from sovgen.models.identity import DIGITS
-from sovgen.models.store import models_folder
+from sovgen.models.store import find_model, models_folder
+from sovgen.models.upscaler import weights_of
 from sovgen.models.weights import SAFE, find_weights, read_header, refuse_pickle
 
 # A kind in words, and the option that takes it.
@@ -29,6 +31,7 @@ TITLES = {
     kinds.VAE: ("a VAE", "--vae"),
     kinds.CONTROLNET: ("a ControlNet", "--control"),
     kinds.ADAPTER: ("an IP-Adapter", "--adapter"),
+    kinds.UPSCALER: ("an upscaler", "--upscaler"),
 }
 
 
@@ -36,7 +39,7 @@ TITLES = {
 class Addition:
     """What changes or steers a model.
 
-    kind: one of `kinds.KINDS`, but not a model
+    kind: one of `kinds.KINDS`; a model is one that takes over from another
     name: of its folder, or of its file without the suffix
     path: that folder or file
     files: its weights; an IP-Adapter's own come first, its image encoder's after
@@ -62,6 +65,9 @@ def find_addition(kind: str, source: str, folders: Sequence[Path] = ()) -> Addit
     Raises ModelMissing with the nearest names of its kind, UnsafeWeights for a pickle,
     ModelUnsupported for what is of another kind, and ModelDamaged.
     """
+    if kind in (kinds.MODEL, kinds.UPSCALER):
+        found = find_model(source, folders)
+        return Addition(kind, found.name, found.path, _files(kind, found.path))
     if os.sep not in source:
         for path in _named(source, folders):
             return _at(kind, path)
@@ -115,6 +121,11 @@ def _at(kind: str | None, path: Path) -> Addition:
 
 def _files(kind: str, path: Path) -> tuple[Path, ...]:
     """The weight files; raises ModelUnsupported when which of several is left open."""
+    if kind == kinds.MODEL:
+        weights = read_layout(find_model(path)).weights
+        return tuple(file for part in sorted(weights) for file in weights[part].files)
+    if kind == kinds.UPSCALER:
+        return weights_of(path)
     if kind == kinds.ADAPTER:
         return _adapter_files(path)
     if path.is_file():

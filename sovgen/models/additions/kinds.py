@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from sovgen.models.folder import is_folder
+from sovgen.models.folder import INDEX, is_folder, read_json
 from sovgen.models.weights import SAFE, Header, read_header
 
 MODEL, LORA, EMBEDDING, VAE = "model", "lora", "embedding", "vae"
-CONTROLNET, ADAPTER = "controlnet", "adapter"
-KINDS = (MODEL, LORA, EMBEDDING, VAE, CONTROLNET, ADAPTER)
+CONTROLNET, ADAPTER, UPSCALER = "controlnet", "adapter", "upscaler"
+KINDS = (MODEL, LORA, EMBEDDING, VAE, CONTROLNET, ADAPTER, UPSCALER)
 
 IMAGE_ENCODER = "image_encoder"
 # What the weights are called in a folder of diffusers', and in one of PEFT's.
@@ -66,7 +66,7 @@ def config_of(folder: Path) -> Mapping[str, Any]:
 
 def _kind_of_folder(path: Path) -> str | None:
     if is_folder(path):
-        return MODEL
+        return UPSCALER if "Upscale" in str(read_json(path / INDEX).get("_class_name")) else MODEL
     cls = str(config_of(path).get("_class_name", ""))
     for piece, kind in _OF_CLASS.items():
         if piece in cls:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from index.hashes import sha256_of
 from sovgen.errors import BadRecipe
@@ -15,6 +16,15 @@ from sovgen.models.additions import kinds
 from sovgen.models.additions.addition import Addition, find_addition
 from sovgen.recipe import Recipe
 from sovgen.weighted import split_weight, with_weight
+
+# Fields that name one, with its kind.
+SINGLE: Mapping[str, str] = {
+    "vae": kinds.VAE,
+    "control": kinds.CONTROLNET,
+    "adapter": kinds.ADAPTER,
+    "refiner": kinds.MODEL,
+    "upscaler": kinds.UPSCALER,
+}
 
 
 @dataclass(frozen=True)
@@ -26,35 +36,40 @@ class Additions:
     vae: Addition | None = None
     control: Addition | None = None
     adapter: Addition | None = None
+    refiner: Addition | None = None
+    upscaler: Addition | None = None
 
     @property
-    def sums(self) -> dict[str, dict[str, str]]:
-        """The hash of each by its name, under the field of the recipe that names it."""
-        single = {"vae": self.vae, "control": self.control, "adapter": self.adapter}
-        found = {
+    def _by_field(self) -> dict[str, list[Addition]]:
+        """All of them, under the field of the recipe that names them."""
+        single = {field: getattr(self, field) for field in SINGLE}
+        return {
             "loras": [lora for lora, _ in self.loras],
             "embeddings": list(self.embeddings),
             **{field: [one] for field, one in single.items() if one},
         }
+
+    @property
+    def sums(self) -> dict[str, dict[str, str]]:
+        """The hash of each by its name, under the field of the recipe that names it."""
+        found = self._by_field
         return {field: {o.name: o.hash for o in ones} for field, ones in found.items() if ones}
 
     def read_again(self) -> Additions:
         """Have the sum of every file read afresh, whatever is remembered of it."""
-        weighed = [lora for lora, _ in self.loras]
-        for one in (*weighed, *self.embeddings, self.vae, self.control, self.adapter):
-            for path in one.files if one else ():
+        for ones in self._by_field.values():
+            for path in (path for one in ones for path in one.files):
                 sha256_of(path, fresh=True)
         return self
 
     def named_in(self, recipe: Recipe) -> Recipe:
         """The recipe with names for paths and every weight written out."""
+        single: dict[str, Any] = {field: _name(getattr(self, field)) for field in SINGLE}
         return replace(
             recipe,
             loras=tuple(with_weight(lora.name, weight) for lora, weight in self.loras),
             embeddings=tuple(one.name for one in self.embeddings),
-            vae=_name(self.vae),
-            control=_name(self.control),
-            adapter=_name(self.adapter),
+            **single,
         )
 
 
@@ -73,18 +88,17 @@ def find_additions(recipe: Recipe, folders: Sequence[Path] = ()) -> Additions:
     def find(kind: str) -> Callable[[str], Addition]:
         return lambda source: find_addition(kind, source, folders)
 
+    single: dict[str, Any] = {
+        field: find(kind)(source)
+        for field, kind in SINGLE.items()
+        if (source := getattr(recipe, field))
+    }
     weighed = [split_weight(text) for text in recipe.loras]
     loras = tuple((find(kinds.LORA)(source), weight) for source, weight in weighed)
     embeddings = tuple(map(find(kinds.EMBEDDING), recipe.embeddings))
     _refuse_twice("LoRA", [lora for lora, _ in loras])
     _refuse_twice("embedding", embeddings)
-    return Additions(
-        loras=loras,
-        embeddings=embeddings,
-        vae=find(kinds.VAE)(recipe.vae) if recipe.vae else None,
-        control=find(kinds.CONTROLNET)(recipe.control) if recipe.control else None,
-        adapter=find(kinds.ADAPTER)(recipe.adapter) if recipe.adapter else None,
-    )
+    return Additions(loras=loras, embeddings=embeddings, **single)
 
 
 def changed(recorded: Mapping[str, Mapping[str, str]], found: Additions) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x, 2.x and XL: a U-Net, an autoencoder, CLIP text towers."""
+"""Stable Diffusion 1.x, 2.x, XL and its refiner: a U-Net, an autoencoder, CLIP text towers."""
 
 from __future__ import annotations
 
@@ -66,6 +66,25 @@ SD = Family(
     defaults=_unless_few(25, 7.0),
     guidance=_guidance,
     encoding=_encoding,
+)
+# diffusers' pipeline of the base model drives it, too: of the two towers it lacks the first.
+SDXL_REFINER = Family(
+    pipeline="StableDiffusionXLPipeline",
+    denoiser="unet",
+    parts={
+        "unet": _UNET,
+        "vae": KL,
+        "text_encoder_2": CLIP_TOWERS,
+        "tokenizer_2": CLIP_TOKENIZERS,
+    },
+    title=lambda configs: "Stable Diffusion XL refiner",
+    defaults=_unless_few(30, 5.0),
+    guidance=_guidance,
+    encoding=_encoding,
+    second="pooled",
+    side=128,
+    scores=(6.0, 2.5),
+    begins=False,
 )
 SDXL = Family(
     pipeline="StableDiffusionXLPipeline",
