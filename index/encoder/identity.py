@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from index.encoder import float8
 from index.encoder.checkpoint import Checkpoint
 from index.encoder.naming import Tensors, from_transformers
 from index.encoder.tensors import Tensor, narrower, torch_tensors
@@ -26,6 +27,7 @@ Verdict = Literal["shared", "equal", "different", "no CLIP"]
 Tower: TypeAlias = "torch.nn.Module | Mapping[str, torch.Tensor]"
 
 _VERSION = 1
+_ROUNDED_TWICE = ("BF16", *float8.MANTISSA)
 # What takes no part in an embedding, or is said elsewhere in the fingerprint.
 _NO_PART = ("logit_scale", "logit_bias")
 _SAID = {"image_size", "context_length", "vocab_size", "width", "layers"}
@@ -104,11 +106,11 @@ def _is_equal(one: Tensor, other: Tensor) -> bool:
     dtype = narrower(one.dtype, other.dtype)
     if np.array_equal(one.rounded_to(dtype), other.rounded_to(dtype)):
         return True
-    # Files are often stored in half precision before they are loaded as bfloat16: twice rounded.
+    # Files are often stored in half precision before they become bfloat16 or less: twice rounded.
     wide = one if narrower(one.dtype, other.dtype) == other.dtype else other
     narrow = other if wide is one else one
     twice = Tensor(wide.rounded_to("F16"), "F16").rounded_to(dtype)
-    return dtype == "BF16" and np.array_equal(twice, narrow.array)
+    return dtype in _ROUNDED_TWICE and np.array_equal(twice, narrow.array)
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from index.encoder import float8
 from index.errors import EncoderDamaged
 
 if TYPE_CHECKING:
     import torch
 
 # numpy has no bfloat16: its 16 bits are the upper half of a float32 and stand as integers here.
+# Neither has it numbers of eight bits.
 _STORED = {
     "F64": "<f8",
     "F32": "<f4",
@@ -31,11 +33,14 @@ _STORED = {
     "I16": "<i2",
     "I8": "<i1",
     "U8": "<u1",
+    **dict.fromkeys(float8.MANTISSA, "<u1"),
     "BOOL": "?",
 }
 # Bits behind the leading one: what decides which of two formats holds less.
-_PRECISION = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7}
+_PRECISION = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7, **float8.MANTISSA}
+_EIGHT = {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
 _TORCH = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+_TORCH |= {theirs: ours for ours, theirs in _EIGHT.items()}
 _BLOCK = 1 << 20
 
 
@@ -77,6 +82,8 @@ class Tensor:
         """The values; without a copy when they are stored so."""
         if self.dtype == "BF16":
             return (self.array.astype(np.uint32) << 16).view(np.float32)
+        if self.dtype in float8.MANTISSA:
+            return float8.decoded(self.array, self.dtype)
         return self.array.astype(np.float32, copy=False)
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
@@ -100,6 +107,8 @@ class Tensor:
         """The values in another format, as bits that can be compared (to nearest, ties to even)."""
         if dtype == self.dtype:
             return self.array
+        if dtype in float8.MANTISSA:
+            return float8.encoded(self.float32(), dtype)
         if dtype != "BF16":
             with np.errstate(over="ignore"):
                 return self.float32().astype(_STORED[dtype])
@@ -142,6 +151,8 @@ def to_torch(tensor: Tensor) -> torch.Tensor:
 
     if tensor.dtype == "BF16":
         return torch.from_numpy(tensor.array.view(np.int16)).view(torch.bfloat16)
+    if tensor.dtype in float8.MANTISSA:
+        return torch.from_numpy(tensor.array).view(getattr(torch, _EIGHT[tensor.dtype]))
     return torch.from_numpy(tensor.array)
 
 
@@ -179,4 +190,6 @@ def _shared(tensor: torch.Tensor) -> Tensor:
     here = tensor.detach().cpu()
     if dtype == "BF16":
         return Tensor(here.view(torch.int16).numpy().view(np.uint16), dtype)
+    if dtype in float8.MANTISSA:
+        return Tensor(here.view(torch.uint8).numpy(), dtype)
     return Tensor(here.numpy(), dtype)

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 def tower_verdicts(layout: Layout, encoder: Encoder) -> dict[str, str]:
-    """For each text tower `equal`, `different` or `no CLIP`, as `encoder_match` of a picture.
-
-    Raises EncoderDamaged for a number format that cannot be compared, such as float8.
-    """
+    """For each text tower `equal`, `different` or `no CLIP`, as `encoder_match` of a picture."""
     return {
         tower: encoder.compare_stored(_tensors(layout, tower))
         if layout.parts[tower] in CLIP_TOWERS

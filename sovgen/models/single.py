@@ -43,6 +43,16 @@ _OTHERS = {
     "text_model.": "a text tower alone; give the folder that it lies in",
 }
 
+# Weights that mean something only together with others, by a piece of those others' names.
+_PACKED = {
+    "scaled_fp8": "float8 with scales beside",
+    ".scale_weight": "float8 with scales beside",
+    ".weight_scale": "float8 with scales beside",
+    ".comfy_quant": "numbers with scales beside",
+    ".quant_state.": "4-bit numbers of bitsandbytes",
+    ".qweight": "4-bit numbers",
+}
+
 
 def read_file(path: Path) -> Layout:
     """Read and judge a single file.
@@ -51,6 +61,7 @@ def read_file(path: Path) -> Layout:
     and ModelUnsupported for one that is no whole text-to-image model of its families.
     """
     header = read_header(path)
+    _refuse_packed(path, header)
     original = _original(path, header)
     base = json.loads(_families().joinpath(f"{original.configs}.json").read_text(encoding="utf-8"))
     found = _parts(path, original, header)
@@ -65,6 +76,16 @@ def read_file(path: Path) -> Layout:
         numbers={part: _numbers(original, part, tensors) for part, tensors in found.items()},
         precision=precision([header]),
     )
+
+
+def _refuse_packed(path: Path, header: Header) -> None:
+    """Raise ModelUnsupported for weights that are not numbers by themselves."""
+    for piece, how in _PACKED.items():
+        if any(piece in name for name in header.tensors):
+            raise ModelUnsupported(
+                f"{path.name} holds its weights packed as {how}, which sovgen does not unpack.",
+                "Get the same model in plain float8, bfloat16 or float16.",
+            )
 
 
 def predicts(header: Header) -> str | None:

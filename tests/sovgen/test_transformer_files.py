@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import FluxTransformer2DModel
+from diffusers import FluxPipeline, FluxTransformer2DModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from index.encoder import load_encoder
 from sovgen.errors import ModelUnsupported
 from sovgen.generate.generator import generate
-from sovgen.models.description import describe_model
+from sovgen.models.description import describe_model, read_layout
 from sovgen.models.load import load_model
+from sovgen.models.matching import tower_verdicts
+from sovgen.models.store import find_model
 from sovgen.recipe import Recipe
 from tests import tiny
 from tests.transformer_file import UNET, original_flux, save_flux, save_sd3
@@ -78,15 +82,35 @@ def test_file_whose_towers_are_elsewhere_is_refused(tmp_path: Path, tensor: str,
 
 @pytest.fixture(scope="module")
 def flux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """FLUX.1 schnell of one double and one single block, as wide as the real one: 1 GB."""
+    """FLUX.1 of one double and one single block, as wide as the real one: schnell, 1 GB."""
     root = tmp_path_factory.mktemp("flux")
-    pipe = tiny.flux_schnell()
-    pipe.tokenizer_2.save_pretrained(root / "t5" / "tokenizer_2")
-    pipe.transformer = _wide(pipe.transformer)
-    save_flux(pipe, root / "flux.safetensors")
-    del pipe
+    _save_wide(tiny.flux_schnell(), root / "flux.safetensors")
     yield root / "flux.safetensors"
     shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same of dev, its weights in float8 but for the autoencoder's, as ComfyUI has them."""
+    root = tmp_path_factory.mktemp("eight")
+    path = root / "flux.safetensors"
+    _save_wide(tiny.flux_dev(), path)
+    stored = load_file(path)
+    small = {
+        name: tensor.to(torch.float8_e4m3fn)
+        for name, tensor in stored.items()
+        if tensor.ndim > 1 and not name.startswith("vae.")
+    }
+    save_file({**stored, **small}, path)
+    del stored, small
+    yield path
+    shutil.rmtree(root)
+
+
+def _save_wide(pipe: FluxPipeline, path: Path) -> None:
+    pipe.tokenizer_2.save_pretrained(path.parent / "t5" / "tokenizer_2")
+    pipe.transformer = _wide(pipe.transformer)
+    save_flux(pipe, path)
 
 
 def _wide(tiny_one: FluxTransformer2DModel) -> FluxTransformer2DModel:
@@ -119,3 +143,57 @@ def test_flux_file_of_real_width_draws_what_its_denoiser_computes(flux: Path) ->
     recipe = Recipe("a red fox", seed=3, steps=1, width=32, height=32)
     [picture] = generate(model, [recipe])
     assert picture.recipe.steps == 1
+
+
+def test_flux_dev_in_float8_is_computed_in_the_models_dtype(eight: Path) -> None:
+    told = describe_model(eight)
+    assert (told.family, told.precision) == ("FLUX.1 dev", "float8")
+    model = load_model(eight, "cpu", "bfloat16")
+    assert {p.dtype for p in model.denoiser.parameters()} == {torch.bfloat16}
+    own = {
+        "img_in.weight": model.denoiser.x_embedder.weight,
+        "guidance_in.in_layer.weight": (
+            model.denoiser.time_text_embed.guidance_embedder.linear_1.weight
+        ),
+    }
+    with safe_open(eight, framework="pt") as file:
+        for name, weight in own.items():
+            assert torch.equal(weight, file.get_tensor(UNET + name).to(torch.bfloat16))
+    recipe = Recipe("a red fox", seed=3, steps=1, width=32, height=32)
+    low, high = generate(model, [recipe, replace(recipe, guidance=9.0)])
+    assert (low.recipe.guidance, high.recipe.guidance) == (3.5, 9.0)
+    assert low.id != high.id
+
+
+@pytest.mark.parametrize(
+    ("tensor", "says"),
+    [
+        ("double_blocks.0.img_attn.proj.scale_weight", "float8 with scales"),
+        ("text_encoders.t5xxl.transformer.scaled_fp8", "float8 with scales"),
+        ("double_blocks.0.img_attn.proj.weight.quant_state.bitsandbytes__nf4", "bitsandbytes"),
+    ],
+)
+def test_packed_weights_are_refused_with_what_to_get_instead(
+    tmp_path: Path, tensor: str, says: str
+) -> None:
+    save_file({UNET + tensor: torch.zeros(4)}, tmp_path / "x.safetensors")
+    with pytest.raises(ModelUnsupported, match=says) as caught:
+        describe_model(tmp_path / "x.safetensors")
+    assert "bfloat16" in caught.value.hint
+
+
+def test_float8_file_of_sd1_is_drawn_and_its_tower_compared(
+    tiny_models: Path, tmp_path: Path
+) -> None:
+    stored = load_file(tiny_models / "sd1.safetensors")
+    small = {n: t.to(torch.float8_e4m3fn) if t.ndim > 1 else t for n, t in stored.items()}
+    save_file(small, tmp_path / "small.safetensors")
+    models = [
+        load_model(p, "cpu", "float32")
+        for p in (tiny_models / "sd1.safetensors", tmp_path / "small.safetensors")
+    ]
+    [one], [other] = (generate(model, [FOX]) for model in models)
+    apart = np.asarray(one.image).astype(np.int16) - np.asarray(other.image)
+    assert 0 < np.abs(apart).mean() < 20
+    layout = read_layout(find_model(tmp_path / "small.safetensors"))
+    assert tower_verdicts(layout, load_encoder()) == {"text_encoder": "different"}

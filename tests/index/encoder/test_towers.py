@@ -18,6 +18,7 @@ from transformers import (
 
 from index.bundled import bundled_model
 from index.encoder import Encoder, compare_towers, load_encoder
+from index.encoder.tensors import Tensor
 from tests.index.encoder.conftest import TEXTS
 
 
@@ -89,7 +90,7 @@ def test_weights_stored_in_half_and_loaded_as_bfloat16_are_equal(
     assert compare_towers(halved, encoder) == "equal"
 
 
-def transformers_names(encoder: Encoder) -> dict[str, object]:
+def transformers_names(encoder: Encoder) -> dict[str, Tensor]:
     """A few of the encoder's text weights, as transformers names them."""
     tensors = encoder.text_tower_tensors()
     return {
@@ -150,3 +151,19 @@ def test_an_encoder_with_another_text_tower_takes_none(
     encoder = load_encoder(two_way_folder)
     assert encoder.adopt_text_tower(tower) == "different"
     assert encoder.adopt_text_tower(tiny_t5()) == "no CLIP"
+
+
+@pytest.mark.parametrize("through", [torch.float32, torch.float16])
+def test_weights_stored_in_eight_bits_are_the_librarys(
+    open_clip_folders: dict[str, Path], through: torch.dtype
+) -> None:
+    encoder = load_encoder(open_clip_folders["gelu"])
+    names = transformers_names(encoder)
+    eight = {
+        name: torch.from_numpy(t.float32().copy()).to(through).to(torch.float8_e4m3fn)
+        for name, t in names.items()
+    }
+    assert compare_towers(eight, encoder) == "equal"
+    first = next(iter(eight))
+    eight[first] = (eight[first].float() * 1.5).to(torch.float8_e4m3fn)
+    assert compare_towers(eight, encoder) == "different"
