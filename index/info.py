@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import migrations, registered, vectors
+from index import migrations, registered, vectors, view
 from index.hiding import HIDDEN
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def describe(store: Store) -> Info:
         active = registered.active(connection)
         return Info(
             root=store.root,
-            pictures=_count(connection, "library WHERE NOT hidden"),
+            pictures=_count(connection, f"({view.select(columns=['hidden'])}) WHERE NOT hidden"),
             trashed=_count(connection, f"deleted WHERE NOT emptied AND seq NOT IN {HIDDEN}"),
             encoder=active.name,
             fingerprint=active.fingerprint,

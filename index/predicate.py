@@ -8,14 +8,18 @@ runs it can neither write nor reach a file; this file makes the refusal early an
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
+from index import view
 from index.errors import BadQuery
 from index.statement import nodes, reason
 from index.view import COLUMNS
 
 if TYPE_CHECKING:
     import duckdb
+
+Node = dict[str, Any]
 
 LONGEST = 20_000
 _REFUSED = {
@@ -26,10 +30,31 @@ _REFUSED = {
 }
 # A condition runs within a reader's turn, and everybody who writes waits for its end.
 _WAITING = {"sleep_ms", "pg_sleep", "write_log"}
+# Functions of a list and a value that hold where the list has the value; `IN` is read as the first.
+_CONTAINING = "contains list_contains list_has array_contains array_has".split()
+_MEMBERS = {
+    "tags": "SELECT picture FROM tags WHERE tag",
+    "sets": "SELECT picture FROM set_members WHERE set_name",
+    "colours": "SELECT picture FROM colours WHERE name",
+}
 
 
-def check(connection: duckdb.DuckDBPyConnection, text: str) -> None:
-    """Raise BadQuery unless the text is one condition."""
+def source(connection: duckdb.DuckDBPyConnection, text: str | None, also: Iterable[str]) -> str:
+    """What to select from, named `library`, so that a condition means what it does over the view.
+
+    Only the tables of the columns that it names are read, and of those in `also`; all of the view
+    where it is not plain which those are. Raises BadQuery unless the text is one condition.
+    """
+    condition = {} if text is None else check(connection, text)
+    named = _columns(condition)
+    if named is None:
+        return "library"
+    columns = sorted(named.union(also))
+    return f"({view.select(columns=columns, narrowed=_narrowed(condition))}) library"
+
+
+def check(connection: duckdb.DuckDBPyConnection, text: str) -> Node:
+    """The condition as DuckDB's parser reads it. Raises BadQuery unless the text is one."""
     if not text.strip():
         raise bad("it is empty")
     if "\0" in text:
@@ -45,6 +70,47 @@ def check(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     # whatever is left when the condition is taken out must be what a plain `true` leaves
     if envelope != _parse(connection, "true")[0]:
         raise bad("it is more than one condition")
+    return condition
+
+
+def _columns(condition: Node) -> set[str] | None:
+    """The columns that a condition names; None where it names anything else."""
+    named = set()
+    for node in nodes(condition):
+        path = node.get("column_names", ["seq"])
+        name = path[-1].lower()
+        # a function within a schema may be a column's: `prompt.lower()`
+        function = node.get("qualified_name", {"path": [""]})["path"]
+        is_plain = name in view.EVERY and [p.lower() for p in path[:-1]] in ([], ["library"])
+        if not is_plain or len(function) != 1:
+            return None
+        named.add(name)
+    return named
+
+
+def _narrowed(condition: Node) -> dict[str, str]:
+    """For lists that must hold a text: only pictures which have it need their list."""
+    found = {}
+    for part in _conjuncts(condition):
+        if part.get("function_name") not in _CONTAINING:
+            continue
+        arguments = [a["expression"] for a in part["arguments"]]
+        if [a["class"] for a in arguments] != ["COLUMN_REF", "CONSTANT"]:
+            continue
+        name, literal = arguments[0]["column_names"][-1].lower(), arguments[1]["literal"]
+        if name in _MEMBERS and literal.get("kind") == "STRING":
+            text = literal["text"].replace("'", "''")
+            found[name] = f"picture IN ({_MEMBERS[name]} = '{text}')"
+    return found
+
+
+def _conjuncts(condition: Node) -> Iterator[Node]:
+    """The conditions that must all hold."""
+    if condition.get("type") == "CONJUNCTION_AND":
+        for child in condition["children"]:
+            yield from _conjuncts(child)
+    else:
+        yield condition
 
 
 def bad(reason: str) -> BadQuery:
@@ -55,7 +121,7 @@ def bad(reason: str) -> BadQuery:
     )
 
 
-def _parse(connection: duckdb.DuckDBPyConnection, text: str) -> tuple[object, object]:
+def _parse(connection: duckdb.DuckDBPyConnection, text: str) -> tuple[object, Node]:
     """The statement without its condition, and the condition."""
     statement = f"SELECT 1 FROM library WHERE (\n{text}\n)"  # noqa: S608 - parsed, never run
     row = connection.execute("SELECT json_serialize_sql(?)", [statement]).fetchone()

@@ -60,9 +60,10 @@ def _numbers(
     import duckdb
     import numpy as np
 
+    source = predicate.source(connection, query.where, _needed(query))
     conditions, values = _conditions(connection, query)
     # the conditions are ours but for the predicate, which was checked to be one expression
-    statement = f"SELECT seq FROM library WHERE {' AND '.join(conditions)} ORDER BY {order}"  # noqa: S608
+    statement = f"SELECT seq FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {order}"  # noqa: S608
     if k is not None:
         statement += f" LIMIT {int(k)}"
     if query.where is None:
@@ -75,13 +76,17 @@ def _numbers(
     return np.asarray(found["seq"], np.int64)
 
 
+def _needed(query: Query) -> list[str]:
+    """The columns that conditions other than the predicate are about."""
+    return ["seq", "added", "hidden", *(["model"] if query.model is not None else [])]
+
+
 def _conditions(
     connection: duckdb.DuckDBPyConnection, query: Query
 ) -> tuple[list[str], dict[str, object]]:
     conditions: list[str] = []
     values: dict[str, object] = {}
     if query.where is not None:
-        predicate.check(connection, query.where)
         conditions.append(f"(\n{query.where}\n)")
     for number, tag in enumerate(query.tags):
         conditions.append(f"seq IN (SELECT picture FROM tags WHERE tag = $tag{number})")  # noqa: S608

@@ -6,9 +6,10 @@ Who may ask what is decided elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 
-def nodes(tree: object) -> Iterator[dict[str, object]]:
+def nodes(tree: object) -> Iterator[dict[str, Any]]:
     """Every object of a parsed statement, however deep."""
     stack = [tree]
     while stack:

@@ -7,7 +7,9 @@ local wall time, as on the person's clock when it happened: what folders and dat
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
 
+from index.hiding import HIDDEN
 from index.making import SETTINGS
 
 # What an Entry has a field for.
@@ -18,42 +20,74 @@ FIELDS = (
 ).split()
 # The columns that a person may name; docs list them.
 COLUMNS = [*FIELDS, *SETTINGS]
-_SETTINGS = ", ".join(f"m.{name}" for name in SETTINGS)
+# All of them, those that nobody is told of last.
+EVERY = [*COLUMNS, *"hidden raw_path inside file_sha256 added_offset made_offset".split()]
+_COMPUTED = {
+    "added": ("p", "p.added + to_minutes(p.added_offset)"),
+    "made": ("m", "m.made + to_minutes(m.made_offset)"),
+    "tags": ("t", "coalesce(t.tags, []::VARCHAR[])"),
+    "sets": ("s", "coalesce(s.sets, []::VARCHAR[])"),
+    "colours": ("k", "coalesce(k.colours, []::VARCHAR[])"),
+    "hidden": ("p", f"p.seq IN {HIDDEN}"),
+}
+# Which of the joined tables the other columns are read from.
+_PLAIN = {
+    "p": "id seq width height media frames added_offset".split(),
+    "f": "path bytes raw_path inside file_sha256".split(),
+    "m": (
+        "prompt negative model model_hash sampler steps guidance seed device dtype duration "
+        "producer encoder_match safety made_offset"
+    ).split()
+    + list(SETTINGS),
+    "c": ["rating", "note"],
+    "l": ["kind", "adherence"],
+}
+_SOURCES = {
+    **{name: (table, f"{table}.{name}") for table, names in _PLAIN.items() for name in names},
+    **_COMPUTED,
+}
+# None has two rows for one picture, so that those whose columns nobody asks for can be left out.
+_JOINS = {
+    "f": "(SELECT * FROM files WHERE main AND {condition}) f ON f.picture = p.seq",
+    "m": "(SELECT * FROM makings WHERE newest AND {condition}) m ON m.picture = p.seq",
+    "c": "(SELECT * FROM curation WHERE {condition}) c ON c.picture = p.seq",
+    "l": """(SELECT * FROM looks WHERE {condition}) l ON l.picture = p.seq
+    AND l.fingerprint = (SELECT fingerprint FROM encoders WHERE active)""",
+    "t": """(SELECT picture, list(DISTINCT tag ORDER BY tag) AS tags
+           FROM tags WHERE {condition} GROUP BY picture) t ON t.picture = p.seq""",
+    "k": """(SELECT picture, list(name ORDER BY rank) AS colours
+           FROM colours WHERE {condition} GROUP BY picture) k ON k.picture = p.seq""",
+    "s": """(SELECT picture, list(set_name ORDER BY set_name) AS sets
+           FROM set_members JOIN sets ON name = set_name
+           WHERE {condition} GROUP BY picture) s ON s.picture = p.seq""",
+}
 
 
-def select(condition: str = "true") -> str:
-    """The statement behind the view.
+def select(
+    condition: str = "true",
+    columns: Collection[str] = EVERY,
+    narrowed: Mapping[str, str] | None = None,
+) -> str:
+    """The statement behind the view, or what is needed of it.
 
     condition: over `picture`, a picture's number, put to every table before it is joined: DuckDB
     does not carry a list of numbers through so many joins, which makes a few rows four times
-    slower to fetch.
+    slower to fetch
+    columns: tables of none of these are not read
+    narrowed: such a condition by the name of a list: pictures that do not meet it may be told an
+    empty one
     """
+    needed = {_SOURCES[name][0] for name in columns}
+    conditions = {_SOURCES[name][0]: text for name, text in (narrowed or {}).items()}
+    joins = "".join(
+        f"LEFT JOIN {join.format(condition=conditions.get(table, condition))}\n"
+        for table, join in _JOINS.items()
+        if table in needed
+    )
     return f"""
-SELECT
-    p.id, p.seq, f.path, m.prompt, m.negative, m.model, m.model_hash, m.sampler, m.steps,
-    m.guidance, m.seed, p.width, p.height, p.media, p.frames, f.bytes, l.kind, c.rating, c.note,
-    l.adherence, m.device, m.dtype, m.duration, m.producer, m.encoder_match, m.safety,
-    p.added + to_minutes(p.added_offset) AS added,
-    m.made + to_minutes(m.made_offset) AS made,
-    coalesce(t.tags, []::VARCHAR[]) AS tags, coalesce(s.sets, []::VARCHAR[]) AS sets,
-    coalesce(k.colours, []::VARCHAR[]) AS colours,
-    {_SETTINGS},
-    coalesce(s.hidden, false) AS hidden,
-    f.raw_path, f.inside, f.file_sha256, p.added_offset, m.made_offset
+SELECT {", ".join(f"{_SOURCES[name][1]} AS {name}" for name in columns)}
 FROM (SELECT *, seq AS picture FROM pictures WHERE {condition}) p
-LEFT JOIN (SELECT * FROM files WHERE main AND {condition}) f ON f.picture = p.seq
-LEFT JOIN (SELECT * FROM makings WHERE newest AND {condition}) m ON m.picture = p.seq
-LEFT JOIN (SELECT * FROM curation WHERE {condition}) c ON c.picture = p.seq
-LEFT JOIN (SELECT * FROM looks WHERE {condition}) l ON l.picture = p.seq
-    AND l.fingerprint = (SELECT fingerprint FROM encoders WHERE active)
-LEFT JOIN (SELECT picture, list(DISTINCT tag ORDER BY tag) AS tags
-           FROM tags WHERE {condition} GROUP BY picture) t ON t.picture = p.seq
-LEFT JOIN (SELECT picture, list(name ORDER BY rank) AS colours
-           FROM colours WHERE {condition} GROUP BY picture) k ON k.picture = p.seq
-LEFT JOIN (SELECT picture, list(set_name ORDER BY set_name) AS sets, bool_or(hidden) AS hidden
-           FROM set_members JOIN sets ON name = set_name
-           WHERE {condition} GROUP BY picture) s ON s.picture = p.seq
-WHERE p.seq NOT IN (SELECT seq FROM deleted)
+{joins}WHERE p.seq NOT IN (SELECT seq FROM deleted)
 """  # noqa: S608 - the conditions are this package's own
 
 

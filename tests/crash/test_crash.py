@@ -45,7 +45,7 @@ def check(root: Path, done: list[Line], *journals: Path) -> list[Line]:
         pending += [under_way] if under_way else []
         check_sources(library, path.with_suffix(".inbox"), under_way or {})
     done = check_states(library, done, [[line] for line in pending])
-    check_differences(library, pending)
+    check_differences(library, pending, "orphan partial")
     assert Library.repair(root, Given()).left == []
     return done
 
