@@ -15,10 +15,13 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from sovgen.spinning import spare_others
+
 # numpy embeds texts, a few small products at a time. A team of BLAS threads brings them nothing on
 # an idle machine and takes ten times as long on a busy one, where it also fights with the drawing.
 # Read when numpy is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+spare_others()
 
 if TYPE_CHECKING:
     from sovgen.errors import SovgenError

@@ -58,7 +58,7 @@ def encode(pipe: Any, text: str, clip_skip: int | None) -> tuple[Tensor, ...]:  
 
     towers = list(_towers(pipe))
     read = [_read(pipe, *tower, text, clip_skip, xl=_is_xl(pipe)) for tower in towers]
-    states = torch.cat([states for states, _ in read], dim=-1)
+    states = torch.cat([states for states, _ in read], dim=-1).float()
     return (states, read[-1][1]) if _is_xl(pipe) else (states,)
 
 

@@ -1,9 +1,9 @@
 """In which number format each part of a pipeline computes.
 
 The denoiser and the decoder compute in the model's dtype; the latent stays in float32 between
-steps, so that rounding does not add up over them, and on a CPU the CLIP towers stay in float32:
-they run once for each prompt, and their rows are also what a library searches by. Larger language
-models take the model's dtype, since in float32 they would be most of what is in memory. Knows
+steps, so that rounding does not add up over them, and on a CPU small CLIP towers stay in float32:
+they run once for each prompt, and their rows are also what a library searches by. Larger ones, and
+language models, take the model's dtype: float32 would double what they hold of the memory. Knows
 modules; knows nothing of files.
 """
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+# Numbers in a CLIP tower from which on its memory counts; ViT-L/14's text tower has 123 million.
+_LARGE = 20_000_000
+
+
 def part_dtypes(device: str, dtype: str, layout: Layout) -> dict[str, torch.dtype]:
     """A torch dtype for each part of a pipeline, and for `default` the model's own."""
     import torch
@@ -28,7 +32,8 @@ def part_dtypes(device: str, dtype: str, layout: Layout) -> dict[str, torch.dtyp
     dtypes = {"default": chosen}
     if device == "cpu":
         clips = [name for name in layout.towers if layout.parts[name] in CLIP_TOWERS]
-        dtypes |= dict.fromkeys(clips, torch.float32)
+        small = [name for name in clips if layout.numbers[name] < _LARGE]
+        dtypes |= dict.fromkeys(small, torch.float32)
     # SDXL's decoder overflows in float16 and says so in its configuration.
     if dtype == "float16" and layout.configs["vae"].get("force_upcast"):
         dtypes["vae"] = torch.float32

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,13 @@ from safetensors.torch import load_file, save_file
 from index.bundled import bundled_model
 from sovgen.errors import BadRecipe, DeviceMissing, ModelDamaged, ModelUnsupported
 from sovgen.generate.generator import generate
+from sovgen.models import compute
+from sovgen.models.compute import part_dtypes
+from sovgen.models.description import read_layout
 from sovgen.models.device import choose_place
 from sovgen.models.load import Model, load_model
 from sovgen.models.prediction import predicts_velocity
+from sovgen.models.store import find_model
 from sovgen.models.towers import text_towers
 from sovgen.recipe import Recipe
 from tests import tiny
@@ -73,6 +78,23 @@ def test_bfloat16_leaves_towers_and_latents_in_float32(tiny_models: Path, name: 
     exact = load_model(tiny_models / name, device="cpu", dtype="float32")
     # Random weights give noise, in which a rounding shows more than in any real picture.
     assert np.abs(draw(model) - draw(exact)).mean() < 4
+
+
+def test_large_text_towers_take_the_models_dtype(tiny_models: Path) -> None:
+    layout = read_layout(find_model(tiny_models / "sdxl"))
+    numbers = {**layout.numbers, "text_encoder_2": 123_000_000}
+    dtypes = part_dtypes("cpu", "bfloat16", replace(layout, numbers=numbers))
+    assert dtypes == {"default": torch.bfloat16, "text_encoder": torch.float32}
+
+
+def test_large_text_tower_in_bfloat16_draws_the_same_picture(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = draw(load_model(tiny_models / "sd1", device="cpu", dtype="bfloat16"))
+    monkeypatch.setattr(compute, "_LARGE", 0)
+    model = load_model(tiny_models / "sd1", device="cpu", dtype="bfloat16")
+    assert {tower.dtype for tower in text_towers(model.pipe)} == {torch.bfloat16}
+    assert np.abs(draw(model) - small).mean() < 2
 
 
 def test_half_precision_variant_is_found(tiny_models: Path, tmp_path: Path) -> None:
