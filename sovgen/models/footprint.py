@@ -2,8 +2,9 @@
 
 The denoiser and the decoder are built on torch's meta device, which knows shapes and holds no
 numbers, and run once; what would be alive at the same time is added up. Attention counts as it is
-computed today, in blocks, never as a whole matrix. What a library needs of its own for one
-convolution or product is not seen, nor are the libraries themselves.
+computed today, in blocks, never as a whole matrix. On a CPU the C library keeps small blocks that
+were freed. What a library needs of its own for one convolution or product is not seen, nor are the
+libraries themselves.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+# From so many bytes on the C library maps a block of memory by itself, and gives it back at once;
+# smaller ones it keeps for whoever asks next (mallopt(3), DEFAULT_MMAP_THRESHOLD_MAX).
+_MAPPED = 32 << 20
+
 
 @dataclass(frozen=True)
 class Footprint:
@@ -29,16 +34,18 @@ class Footprint:
     weights: of all parts, in the dtype that each is computed in
     drawing: what one step of the denoiser takes beside them; with guidance of both its halves
     decoding: what decoding one picture takes beside them
+    kept: what of drawing's memory is free and yet not given back when decoding begins
     """
 
     weights: int
     drawing: int
     decoding: int
+    kept: int = 0
 
     @property
     def peak(self) -> int:
         """The most at any time."""
-        return self.weights + max(self.drawing, self.decoding)
+        return self.weights + max(self.drawing, self.decoding + self.kept)
 
 
 def footprint(
@@ -46,11 +53,18 @@ def footprint(
 ) -> Footprint:
     """What drawing so many pictures of so many pixels at once takes; pictures decode one by one."""
     with libraries_held_back():
-        return _footprint(layout, width, height, part_dtypes(device, dtype, layout), pictures)
+        dtypes = part_dtypes(device, dtype, layout)
+        return _footprint(layout, width, height, dtypes, pictures, keeps=device == "cpu")
 
 
 def _footprint(
-    layout: Layout, width: int, height: int, dtypes: dict[str, torch.dtype], pictures: int
+    layout: Layout,
+    width: int,
+    height: int,
+    dtypes: dict[str, torch.dtype],
+    pictures: int,
+    *,
+    keeps: bool,
 ) -> Footprint:
     import torch
 
@@ -70,11 +84,9 @@ def _footprint(
         device="meta",
     )
     asked = question(layout, pictures, width, height, denoiser.dtype)
-    return Footprint(
-        weights=weights,
-        drawing=_most_alive(lambda: denoiser(**asked)),
-        decoding=_most_alive(lambda: decoder.decode(latent)),
-    )
+    drawing, small = _most_alive(lambda: denoiser(**asked))
+    decoding, _ = _most_alive(lambda: decoder.decode(latent))
+    return Footprint(weights, drawing, decoding, kept=small if keeps else 0)
 
 
 def _on_meta(layout: Layout, part: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
@@ -88,14 +100,14 @@ def _on_meta(layout: Layout, part: str, dtype: torch.dtype) -> Any:  # noqa: ANN
         return getattr(diffusers, name).from_config(dict(layout.configs[part])).to(dtype)
 
 
-def _most_alive(run: Any) -> int:  # noqa: ANN401
-    """The most bytes of tensors that are alive at the same time while it runs."""
+def _most_alive(run: Any) -> tuple[int, int]:  # noqa: ANN401
+    """The most bytes of tensors alive at the same time while it runs: of all, and of small ones."""
     import torch
 
     alive = _alive()
     with torch.no_grad(), _attention_in_blocks(), alive:
         run()
-    return int(alive.most)
+    return int(alive.most), int(alive.most_small)
 
 
 def _alive() -> Any:  # noqa: ANN401
@@ -107,7 +119,7 @@ def _alive() -> Any:  # noqa: ANN401
     class Alive(TorchDispatchMode):
         def __init__(self) -> None:
             super().__init__()  # type: ignore[no-untyped-call]
-            self.now = self.most = 0
+            self.now = self.most = self.small = self.most_small = 0
             self.known: set[int] = set()
 
         def __torch_dispatch__(
@@ -129,13 +141,18 @@ def _alive() -> Any:  # noqa: ANN401
             if key in self.known:
                 return
             self.known.add(key)
-            self.now += storage.nbytes()
-            self.most = max(self.most, self.now)
+            self.grow(storage.nbytes(), 1)
             weakref.finalize(storage, self.gone, key, storage.nbytes())
+
+        def grow(self, size: int, sign: int) -> None:
+            self.now += sign * size
+            self.small += sign * size if size < _MAPPED else 0
+            self.most = max(self.most, self.now)
+            self.most_small = max(self.most_small, self.small)
 
         def gone(self, key: int, size: int) -> None:
             self.known.discard(key)
-            self.now -= size
+            self.grow(size, -1)
 
     def _is(value: object) -> bool:
         return isinstance(value, torch.Tensor)

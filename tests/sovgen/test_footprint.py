@@ -51,4 +51,22 @@ def test_more_pixels_and_pictures_take_more(tiny_models: Path, name: str) -> Non
     assert 3.5 * small.decoding < large.decoding < 4.5 * small.decoding
     assert small.drawing < several.drawing
     assert small.decoding == several.decoding
-    assert large.peak == large.weights + max(large.drawing, large.decoding)
+    assert large.peak == large.weights + max(large.drawing, large.decoding + large.kept)
+
+
+def test_small_blocks_stay_with_the_c_library_and_large_ones_and_those_of_a_gpu_do_not(
+    tiny_models: Path,
+) -> None:
+    layout = read_layout(find_model(tiny_models / "sd2"))
+    small, large = (footprint(layout, side, side, "cpu", "float32") for side in (256, 2048))
+    assert small.kept == small.drawing
+    assert 0 < large.kept < large.drawing
+    on_gpu = footprint(layout, 256, 256, "cuda", "float32")
+    assert on_gpu.kept == 0
+    assert on_gpu.peak < small.peak
+
+
+def test_a_refiner_is_asked_with_what_it_takes(tmp_path: Path) -> None:
+    tiny.refiner().save_pretrained(tmp_path / "refiner")
+    layout = read_layout(find_model(tmp_path / "refiner"))
+    assert footprint(layout, 64, 64, "cpu", "float32").drawing > 0
