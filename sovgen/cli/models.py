@@ -165,8 +165,12 @@ def remove(name: str, yes: bool) -> None:
 @click.command(epilog="Example: sovgen models pull stabilityai/sdxl-turbo --name turbo")
 @click.argument("repo", metavar="OWNER/NAME")
 @click.option("--revision", metavar="REV", help="A branch, tag or commit; else the newest.")
+@click.option("--file", metavar="FILE", help="Of several .safetensors files this one alone.")
+@click.option("--variant", metavar="V", help="The variant of a folder's weights, such as fp16.")
 @click.option("--name", metavar="NAME", help="What to call it here; else as it is called there.")
-def pull(repo: str, revision: str | None, name: str | None) -> None:
+def pull(
+    repo: str, revision: str | None, file: str | None, variant: str | None, name: str | None
+) -> None:
     """Fetch a model by name: the one thing done online.
 
     From HF_ENDPOINT, else the Hugging Face hub; HF_TOKEN is sent where it is set. Safetensors and
@@ -174,12 +178,15 @@ def pull(repo: str, revision: str | None, name: str | None) -> None:
     """
     from sovgen.models.hub import endpoint
     from sovgen.models.keeping import pull_model
+    from sovgen.models.wanted import Choice
 
     notice(f"Online for this command alone: fetching {repo} from {endpoint()}.")
     with shown("Fetching", "MB") as bar:
-        found = pull_model(
-            repo, name, revision, lambda done, total: bar(done // 10**6, total // 10**6)
-        )
+
+        def on_progress(done: int, total: int) -> None:
+            bar(done // 10**6, total // 10**6)
+
+        found = pull_model(repo, name, revision, Choice(file, variant), on_progress)
     click.echo(found.path)
 
 

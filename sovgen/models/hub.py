@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from sovgen.errors import HubUnreachable, ModelDamaged, ModelMissing
-from sovgen.models.wanted import INDEX, Remote, wanted_files
+from sovgen.models.wanted import ANY, INDEX, Choice, Remote, wanted_files
 from sovgen.offline import online
 
 OnProgress = Callable[[int, int], None]
+_CHUNK = 1 << 18
 
 
 def fetch_model(
@@ -29,11 +30,13 @@ def fetch_model(
     into: Path,
     *,
     revision: str | None = None,
+    choice: Choice = ANY,
     on_progress: OnProgress = lambda done, total: None,
 ) -> list[Path]:
     """Fetch a repository's model into a folder; the files, each checked.
 
-    on_progress: called as on_progress(bytes so far, bytes in all)
+    choice: which of several files or variants; on_progress: called as on_progress(bytes so far,
+        bytes in all)
     Raises ModelMissing for a repository or revision that is not there or closed, HubUnreachable
     when the network fails, UnsafeWeights, ModelUnsupported, and ModelDamaged for a wrong checksum.
     """
@@ -42,10 +45,10 @@ def fetch_model(
         about = api.model_info(repo, revision=revision, files_metadata=True)
         files = [_remote(sibling) for sibling in about.siblings or []]
         commit, index = str(about.sha), None
-        if any(file.name == INDEX for file in files):
+        if choice.file is None and any(file.name == INDEX for file in files):
             [first] = [file for file in files if file.name == INDEX]
             index = json.loads(_fetch(api, repo, commit, first, into).read_text(encoding="utf-8"))
-        wanted = wanted_files(repo, files, index)
+        wanted = wanted_files(repo, files, index, choice)
         total, done = sum(file.size for file in wanted), 0
         for file in wanted:
             _fetch(api, repo, commit, file, into, partial(_tell, on_progress, done, total))
@@ -105,18 +108,32 @@ def _fetch(
         if start < file.size or not file.size:
             # The hub counts compressed bytes otherwise, and cannot go on in their middle.
             headers = {**api._build_hf_headers(), "Accept-Encoding": "identity"}
-            http_get(
-                url,
-                _Counted(out, on_bytes),  # type: ignore[arg-type]
-                resume_size=start,
-                headers=headers,
-                expected_size=file.size or None,
-            )
+            with _small_chunks():
+                http_get(
+                    url,
+                    _Counted(out, on_bytes),  # type: ignore[arg-type]
+                    resume_size=start,
+                    headers=headers,
+                    expected_size=file.size or None,
+                )
         out.flush()
         os.fsync(out.fileno())
     _check(part, file)
     part.replace(target)
     return target
+
+
+@contextmanager
+def _small_chunks() -> Iterator[None]:
+    """Within, what arrived is written often: a chunk is what a cut-off loses."""
+    from huggingface_hub import constants
+
+    usual = constants.DOWNLOAD_CHUNK_SIZE
+    constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
+    try:
+        yield
+    finally:
+        constants.DOWNLOAD_CHUNK_SIZE = usual
 
 
 class _Counted:

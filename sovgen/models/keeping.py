@@ -14,6 +14,7 @@ from sovgen.errors import ModelMissing, ModelUnsupported
 from sovgen.models.description import read_layout
 from sovgen.models.hub import fetch_model
 from sovgen.models.store import Found, find_model, models_folder
+from sovgen.models.wanted import ANY, Choice
 from sovgen.models.weights import SAFE
 
 _FETCHING = ".fetching"
@@ -35,14 +36,19 @@ def pull_model(
     repo: str,
     name: str | None = None,
     revision: str | None = None,
+    choice: Choice = ANY,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Found:
-    """Fetch a model from the hub and keep it by name; raises what `fetch_model` raises."""
-    name = name or repo.rpartition("/")[2]
+    """Fetch a model from the hub and keep it by name; raises what `fetch_model` raises.
+
+    name: that of the repository, or of the file that was chosen, when not given
+    """
+    name = name or (Path(choice.file).stem if choice.file else repo.rpartition("/")[2])
     _free_place(name, "")
     folder = models_folder() / f"{_FETCHING}-{name}"
-    files = fetch_model(repo, folder, revision=revision, on_progress=on_progress)
-    [single] = [f for f in files if f.suffix == SAFE] if not _is_folder(folder) else [folder]
+    files = fetch_model(repo, folder, revision=revision, choice=choice, on_progress=on_progress)
+    whole = choice.file is None and _is_folder(folder)
+    [single] = [folder] if whole else [f for f in files if f.suffix == SAFE]
     place = _free_place(name, SAFE if single.is_file() else "")
     single.replace(place)
     if folder.exists():

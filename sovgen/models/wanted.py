@@ -16,6 +16,7 @@ from sovgen.models.weights import PICKLES, SAFE, variant_of
 
 INDEX = "model_index.json"
 _TEXTS = (".json", ".txt", ".model")
+_MOST_LISTED = 12
 _ABOUT = ("README.md", "LICENSE.md", "LICENSE.txt", "LICENSE")
 
 
@@ -32,8 +33,22 @@ class Remote:
     git: str | None
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which of several: a single file of a repository, or diffusers' variant, such as fp16."""
+
+    file: str | None = None
+    variant: str | None = None
+
+
+ANY = Choice()
+
+
 def wanted_files(
-    repo: str, files: Iterable[Remote], index: Mapping[str, Any] | None
+    repo: str,
+    files: Iterable[Remote],
+    index: Mapping[str, Any] | None,
+    choice: Choice = ANY,
 ) -> list[Remote]:
     """The files to fetch, the small ones first.
 
@@ -42,39 +57,78 @@ def wanted_files(
     model, or no single one.
     """
     by_name = {file.name: file for file in files}
-    names = _of_folder(repo, by_name, index) if index is not None else _of_file(repo, by_name)
+    if index is not None:
+        names = _of_folder(repo, by_name, index, choice.variant)
+    else:
+        names = _of_file(repo, by_name, choice.file)
     about = [name for name in _ABOUT if name in by_name]
     return sorted((by_name[name] for name in {*names, *about}), key=lambda file: file.size)
 
 
-def _of_folder(repo: str, files: Mapping[str, Remote], index: Mapping[str, Any]) -> list[str]:
+def _of_folder(
+    repo: str, files: Mapping[str, Remote], index: Mapping[str, Any], variant: str | None
+) -> list[str]:
     parts = [name for name, pair in index.items() if isinstance(pair, list) and pair[0]]
     names = [INDEX]
     for part in parts:
         inside = [name for name in files if PurePosixPath(name).parent.as_posix() == part]
         names += [name for name in inside if name.endswith(_TEXTS)]
-        names += _one_variant([name for name in inside if name.endswith(SAFE)])
+        names += _one_variant([name for name in inside if name.endswith(SAFE)], variant)
         if not any(name.endswith(SAFE) for name in inside):
             _refuse_pickles(repo, inside)
+    if variant and not any(variant_of(PurePosixPath(name)) == variant for name in names):
+        found = {variant_of(PurePosixPath(name)) for name in files if name.endswith(SAFE)}
+        known = ", ".join(sorted(filter(None, found)))
+        raise ModelUnsupported(
+            f"{repo} has no variant {variant}.",
+            f"It has {known}." if known else "Leave --variant out.",
+        )
     return names
 
 
-def _of_file(repo: str, files: Mapping[str, Remote]) -> list[str]:
+def _of_file(repo: str, files: Mapping[str, Remote], chosen: str | None) -> list[str]:
+    if chosen is not None:
+        return [_chosen(repo, files, chosen)]
     single = [name for name in files if name.endswith(SAFE)]
     if not single:
         _refuse_pickles(repo, files)
-    if len(single) != 1:
-        what = f"{len(single)} {SAFE} files" if single else f"no {SAFE} file"
+    if not single:
         raise ModelUnsupported(
-            f"{repo} has no {INDEX} and {what}: no model that could be told.",
+            f"{repo} has no {INDEX} and no {SAFE} file: no model that could be told.",
             "Name the repository of a diffusers folder, or one of a single file.",
+        )
+    if len(single) > 1:
+        raise ModelUnsupported(
+            f"{repo} has no {INDEX} and {len(single)} {SAFE} files.",
+            f"Choose one by --file: {_listed(single)}.",
         )
     return single
 
 
-def _one_variant(names: list[str]) -> list[str]:
-    """The plain weights where there are some, else those of the first variant."""
+def _chosen(repo: str, files: Mapping[str, Remote], name: str) -> str:
+    if name not in files:
+        single = [other for other in files if other.endswith(SAFE)]
+        hint = f"It has {_listed(single)}." if single else f"It has no {SAFE} file."
+        raise ModelUnsupported(f"{repo} has no file {name!r}.", hint)
+    _refuse_pickles(repo, [name])
+    if not name.endswith(SAFE):
+        raise ModelUnsupported(f"{name} is no {SAFE} file.", "Choose one that is.")
+    return name
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return ", ".join(sorted(names)[:_MOST_LISTED]) + more
+
+
+def _one_variant(names: list[str], wanted: str | None) -> list[str]:
+    """The variant that is wanted, or else the plain weights, or else those of the first variant.
+
+    A part without that variant comes as diffusers takes it then: plain.
+    """
     variants = {name: variant_of(PurePosixPath(name)) for name in names}
+    if wanted in variants.values():
+        return [name for name, variant in variants.items() if variant == wanted]
     chosen = None if None in variants.values() else min(filter(None, variants.values()), default="")
     return [name for name, variant in variants.items() if variant == chosen]
 
