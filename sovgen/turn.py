@@ -29,10 +29,29 @@ def turn(device: str, on_notice: OnNotice | None = None) -> Iterator[None]:
     device: as torch names it; `cuda` is `cuda:0`
     on_notice: told, in one line, that there is somebody to wait for
     """
-    name = device if device == "cpu" or ":" in device else f"{device}:0"
-    place = cache_folder() / "turns" / name.replace(":", "-")
-    with taken(place, f"is drawing on {name}", on_notice):
+    name = _name(device)
+    with taken(_place(name), f"is drawing on {name}", on_notice):
         yield
+
+
+def is_wanted(device: str) -> bool:
+    """Whether another process waits for the device that this one holds: it stands in the door."""
+    door = FileLock(str(_place(_name(device)).with_suffix(".door")), mode=0o600)
+    try:
+        with door.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+
+
+def _name(device: str) -> str:
+    return device if device == "cpu" or ":" in device else f"{device}:0"
+
+
+def _place(name: str) -> Path:
+    return cache_folder() / "turns" / name.replace(":", "-")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from sovgen.batch.job import Job, own
 from sovgen.batch.queue import DRAWING, WAITING, Queue
 from sovgen.errors import BrokenPicture, Interrupted, OutOfMemory, QueueDamaged, SovgenError
 from sovgen.studio import Studio
-from sovgen.turn import taken
+from sovgen.turn import is_wanted, taken
 
 if TYPE_CHECKING:
     from index import Library
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 OnStep = Callable[[int, int], None]
 OnNotice = Callable[[str], None]
 
-# A share is what is drawn before others get their turn on the device: about half a minute's work.
+# A share ends where a batch does, once it is this long and another process waits for the device.
 _SHARE_S = 30.0
-_FIRST_SHARE = 16
 _LARGEST_SHARE = 256
 # What is wrong with a picture that a recipe names is the job's own affair.
 _OF_THE_JOB = (NoSuchPicture, AmbiguousId, UnreadableImage)
@@ -49,7 +48,7 @@ class Outcome:
 
 
 class Overtaken(Exception):
-    """The queue was paused or changed, so that something else comes first."""
+    """Something else comes first: the queue was paused or changed, or another's turn has come."""
 
 
 def drain(
@@ -74,7 +73,7 @@ def drain(
         yield from _settle(queue, library, unsettled)
         queue.release()
         run = _Run(queue, library, exact, on_step or (lambda *_: None), once)
-        while not queue.paused and (jobs := queue.claim(run.share)):
+        while not queue.paused and (jobs := queue.claim(_LARGEST_SHARE)):
             faults.reach("claimed")
             try:
                 yield from run.draw(jobs)
@@ -109,8 +108,8 @@ class _Run:
     ) -> None:
         self.queue, self.library, self.exact = queue, library, exact
         self.on_step, self.on_notice = on_step, on_notice
-        self.share = _FIRST_SHARE
         self._version = queue.version()
+        self._began = time.monotonic()
         self._loaded: tuple[object, Studio] | None = None
 
     def draw(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
@@ -137,12 +136,11 @@ class _Run:
         """Raises Interrupted, and what is wrong with the library, once what was kept is marked."""
         left = {job.id: job for job in jobs}
         stop: BaseException | None = None
-        began = time.monotonic()
+        self._began = time.monotonic()
         try:
             for outcome in self._made(studio, jobs):
                 del left[outcome.job]
                 yield outcome
-            self._measure(len(jobs), time.monotonic() - began)
         except (Exception, KeyboardInterrupt) as error:
             stop = error
         for outcome in _settle(self.queue, self.library, list(left)) if stop else ():
@@ -159,7 +157,7 @@ class _Run:
 
         def on_step(step: int, steps: int, _: object) -> None:
             if step == 1:  # what was drawn before is on its way into the library
-                self._give_way(jobs)
+                self._give_way(studio, jobs)
             self.on_step(step, steps)
 
         recipes = [job.recipe for job in jobs]
@@ -167,10 +165,12 @@ class _Run:
         for made in studio.make(recipes, exact=self.exact, record=record, **told):  # type: ignore[arg-type]
             outcome = Outcome(names[own(made.picture.recipe)], made.picture.id)
             faults.reach("marking")
-            self.queue.finish([(outcome.job, made.picture.id)])
+            self.queue.finish([(outcome.job, made.picture.id)], made.picture.duration)
             yield outcome
 
-    def _give_way(self, jobs: Sequence[Job]) -> None:
+    def _give_way(self, studio: Studio, jobs: Sequence[Job]) -> None:
+        if time.monotonic() - self._began > _SHARE_S and is_wanted(studio.model.device):
+            raise Overtaken
         version = self.queue.version()
         if version != self._version:
             self._version = version
@@ -197,7 +197,3 @@ class _Run:
         reason = told or f"{type(error).__name__}: {error}"
         self.queue.fail(job.id, reason)
         return Outcome(job.id, None, reason)
-
-    def _measure(self, pictures: int, seconds: float) -> None:
-        wanted = int(_SHARE_S * pictures / max(seconds, 1e-3))
-        self.share = max(_FIRST_SHARE, min(wanted, _LARGEST_SHARE))

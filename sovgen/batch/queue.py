@@ -22,9 +22,9 @@ FILE = "queue.sqlite"
 WAITING, DRAWING, DONE, FAILED, CANCELLED = "waiting", "drawing", "done", "failed", "cancelled"
 STATES = (WAITING, DRAWING, DONE, FAILED, CANCELLED)
 SHORTEST_ID = 4
-_SCHEMA = 1
+_SCHEMA = 2
 _WAIT_S = 60.0
-_STEPS = """
+_FIRST = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, recipe TEXT NOT NULL, shape TEXT NOT NULL, plan TEXT NOT NULL,
     priority INTEGER NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL,
@@ -33,7 +33,9 @@ CREATE INDEX next ON jobs (state, priority DESC, position);
 CREATE INDEX alike ON jobs (state, priority DESC, shape, position);
 CREATE TABLE paused (since TEXT NOT NULL);
 """
-_COLUMNS = "id, recipe, plan, priority, state, attempts, reason, picture"
+# What each version of the file adds to the one before.
+_STEPS = (_FIRST, "ALTER TABLE jobs ADD COLUMN seconds REAL")
+_COLUMNS = "id, recipe, plan, priority, state, attempts, reason, picture, shape, seconds"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Queued:
 
     plan: the name of the file that it came from; priority: higher ones are drawn first
     attempts: how often it was begun; reason: why it failed; picture: the id of what was drawn
+    shape: equal for jobs that are drawn together; seconds: what drawing it took, where it is known
     """
 
     id: str
@@ -52,6 +55,8 @@ class Queued:
     attempts: int
     reason: str | None
     picture: str | None
+    shape: str = ""
+    seconds: float | None = None
 
 
 class Queue:
@@ -71,10 +76,10 @@ class Queue:
             schema = int(db.execute("PRAGMA user_version").fetchone()[0])
             if schema > _SCHEMA:
                 raise QueueDamaged(f"{self.path} is from a newer version.", "Update sovgen.")
-            if schema == 0:
-                for statement in _STEPS.split(";"):
+            for step in _STEPS[schema:]:
+                for statement in step.split(";"):
                     db.execute(statement)
-                db.execute(f"PRAGMA user_version = {_SCHEMA}")
+            db.execute(f"PRAGMA user_version = {_SCHEMA}")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -144,12 +149,13 @@ class Queue:
             )
         return [job_from(recipe) for _, recipe in rows]
 
-    def finish(self, pictures: Iterable[tuple[str, str]]) -> None:
-        """Jobs, by id, whose pictures the library holds."""
+    def finish(self, pictures: Iterable[tuple[str, str]], seconds: float | None = None) -> None:
+        """Jobs, by id, whose pictures the library holds, and how long drawing each took."""
         with self._writing() as db:
             db.executemany(
-                "UPDATE jobs SET state = 'done', reason = NULL, picture = ? WHERE id = ?",
-                [(picture, id) for id, picture in pictures],
+                "UPDATE jobs SET state = 'done', reason = NULL, picture = ?, "
+                "seconds = coalesce(?, seconds) WHERE id = ?",
+                [(picture, seconds, id) for id, picture in pictures],
             )
 
     def fail(self, id: str, reason: str) -> None:

@@ -11,7 +11,7 @@ import click
 from sovgen.cli.interrupt import held_until_step
 from sovgen.cli.progress import shown
 from sovgen.cli.recipe import drawn_by
-from sovgen.cli.session import Session
+from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -52,17 +52,23 @@ def explain(
     """
     from index.placing import slug
     from index.prompt import plain_words
+    from sovgen.models.device import choose_place
     from sovgen.models.load import load_model
     from sovgen.seeing.film import watch
     from sovgen.seeing.strip import film_strip
+    from sovgen.turn import turn
 
     recipe = replace(template, prompt=prompt, seed=seed)
     path = to or Path(f"explain-{slug(plain_words(prompt))}-{seed}.png")
     with path.open("xb") as file:
         try:
             ground = _source(session, source) if source else None
-            model = load_model(recipe.model, recipe.device, recipe.dtype)
-            with held_until_step() as due, shown("Drawing", "steps") as bar:
+            with (
+                turn(choose_place(recipe.device, recipe.dtype).device, notice),
+                held_until_step() as due,
+                shown("Drawing", "steps") as bar,
+            ):
+                model = load_model(recipe.model, recipe.device, recipe.dtype)
 
                 def on_step(step: int, steps: int, latents: object) -> None:
                     bar(step, steps)

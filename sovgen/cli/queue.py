@@ -42,17 +42,22 @@ def queue() -> None:
 def list_jobs(session: Session, state: str | None, form: str | None) -> None:
     """List the jobs, the next one first.
 
-    One line a job: its id, its state, its picture's id, its prompt or why it failed.
+    One line a job: its id, its state, its picture's id, its prompt or why it failed. With --json
+    also `left`, the seconds until it will be done, told by how long others took.
     """
+    from sovgen.batch.outlook import outlook, said
+
     queue = _open(session)
+    left = outlook(queue.list())
     jobs = (job for job in queue.list(state) if state or job.state != "done")
     if form == "json":
-        print_array(map(as_object, jobs))
+        print_array({**as_object(job), "left": left.get(job.id)} for job in jobs)
     else:
         for job in jobs:
             print_job(job)
     told = ", ".join(f"{n:,} {name}" for name, n in queue.counts().items() if n)
-    notice(f"{told or 'Nothing is queued'}{'; paused' if queue.paused else ''}.")
+    ends = f"; about {said(max(left.values()))} left" if left else ""
+    notice(f"{told or 'Nothing is queued'}{'; paused' if queue.paused else ''}{ends}.")
 
 
 @click.command(epilog="Example: sovgen queue run")

@@ -12,7 +12,7 @@ import click
 from sovgen.cli.listing import print_json
 from sovgen.cli.options import as_json, size
 from sovgen.cli.progress import shown
-from sovgen.cli.session import Session
+from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
@@ -86,20 +86,25 @@ def sweep(
     steps, which must reach 0.95, and adherence to the prompt, which may be 0.01 less than that of
     the truest picture of 64 steps. Nothing is added to the library.
     """
+    from sovgen.models.device import choose_place
     from sovgen.models.load import load_model
     from sovgen.recipe import Recipe
     from sovgen.seeing import report
     from sovgen.seeing.sweep import sweep as measure
+    from sovgen.turn import turn
 
     _refuse_taken(to)
     for name in ("model", "device", "dtype"):
         drawn[name] = drawn[name] or getattr(session.settings, name)
     recipe = Recipe(prompt=prompt, width=size[0], height=size[1], **drawn)  # type: ignore[arg-type]
     recipes = [replace(recipe, seed=seed + number) for number in range(count)]
-    model = load_model(recipe.model, recipe.device, recipe.dtype)
-    samplers = samplers or (model.defaults.sampler,)
-    guidance = guidance or (model.defaults.guidance,)
-    with shown("Measuring", "ways") as bar:
+    with (
+        turn(choose_place(recipe.device, recipe.dtype).device, notice),
+        shown("Measuring", "ways") as bar,
+    ):
+        model = load_model(recipe.model, recipe.device, recipe.dtype)
+        samplers = samplers or (model.defaults.sampler,)
+        guidance = guidance or (model.defaults.guidance,)
         swept = measure(model, _encoder(session), recipes, samplers, guidance, steps, bar)
     to.mkdir(parents=True, exist_ok=True)
     report.grid(swept, _SIDE).save(to / "grid.png")

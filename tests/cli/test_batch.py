@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -58,6 +59,10 @@ def test_jobs_become_pictures_and_a_second_run_draws_nothing(
     assert "2 jobs; 0 to be drawn." in again.stderr
     listed = json.loads(cli(library, "queue", "list", "--state", "done", "--json").stdout)
     assert [job["plan"] for job in listed] == ["plan.toml"] * 2
+    assert all(job["seconds"] > 0 and job["left"] is None for job in listed)
+    cli(library, "queue", "retry", listed[0]["id"])
+    assert re.search(r"1 waiting, 1 done; about \d+ s left", cli(library, "queue", "list").stderr)
+    cli(library, "queue", "run")
     assert cli(library, "queue", "list").stdout == ""
 
 
@@ -153,4 +158,4 @@ def test_a_run_waits_for_another_and_ctrl_c_keeps_what_was_drawn(
     assert f"Stopped; drawn and kept: {drawn}, still to draw: {400 - drawn}." in err
     kept = Library.open(library).list(Query(k=None, where="width = 64"))
     assert len(kept) == drawn and 0 < drawn < 400
-    assert f"{400 - drawn} waiting, {drawn} done." in cli(library, "queue", "list").stderr
+    assert f"{400 - drawn} waiting, {drawn} done" in cli(library, "queue", "list").stderr

@@ -11,6 +11,7 @@ from PIL import Image
 
 from index import Library
 from tests.cli.conftest import Cli
+from tests.sovgen.test_turn import line, visit
 
 
 def test_explain_writes_one_film_strip_and_nothing_over_it(
@@ -26,6 +27,30 @@ def test_explain_writes_one_film_strip_and_nothing_over_it(
         assert not strip.info
     again = cli(drawn, *words)
     assert again.exit_code == 1 and "exists" in again.stderr
+
+
+@pytest.mark.parametrize("verb", ["explain", "sweep"])
+def test_seeing_waits_for_its_turn(
+    cli: Cli,
+    drawn: Path,
+    environ: dict[str, str],
+    tmp_path: Path,
+    verb: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOVGEN_CACHE", environ["SOVGEN_CACHE"])
+    words = ("--steps", 2, "--to", tmp_path / verb)
+    other, told = visit("other", 1, tmp_path / "log", "asks"), list[str]()
+    assert line(other) == "in"
+
+    def notice(text: str) -> None:
+        told.append(text)
+        other.communicate("go\n")
+
+    monkeypatch.setattr(f"sovgen.cli.{verb}.notice", notice)
+    sized = ("--count", 1, "--size", "64x64") if verb == "sweep" else ("--frames", 2)
+    assert cli(drawn, verb, "a red apple", *words, *sized).exit_code == 0
+    assert told == ["Waiting: another run is drawing on cpu."]
 
 
 def test_explain_that_fails_leaves_no_file(cli: Cli, drawn: Path, tmp_path: Path) -> None:

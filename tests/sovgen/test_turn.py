@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sovgen.turn import turn
+from sovgen.turn import is_wanted, turn
 from tests.index.boxes import ROOT
 
 # Comes in so many times, and writes down when it is in and when it is out again.
@@ -84,6 +84,16 @@ def test_a_killed_one_is_not_waited_for(tmp_path: Path) -> None:
     told: list[str] = []
     with turn("cpu", told.append):
         assert told == []
+
+
+def test_a_device_is_wanted_while_another_stands_in_the_door(tmp_path: Path) -> None:
+    with turn("cpu"):
+        assert not is_wanted("cpu")
+        waiting = visit("other", 1, tmp_path / "log")
+        assert line(waiting) == "Waiting: another run is drawing on cpu."
+        assert is_wanted("cpu") and not is_wanted("cuda")
+    assert waiting.communicate()[0] == "in\n"
+    assert not is_wanted("cpu")
 
 
 def test_a_process_never_waits_for_itself_nor_for_another_device() -> None:

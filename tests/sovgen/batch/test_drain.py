@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sovgen.batch.queue import Queue
 from sovgen.errors import Interrupted
 from sovgen.studio import Studio
 from tests.sovgen.batch.conftest import JobsOf
+from tests.sovgen.test_turn import line, visit
 
 
 def kept(library: Library) -> dict[int, str]:
@@ -200,6 +202,28 @@ def test_what_is_more_urgent_comes_next(queue: Queue, library: Library, jobs_of:
     list(drain(queue, library, exact=True, on_step=meanwhile))
     assert order == ["1/1", "1/1", "1/2", "2/2", "1/1", "1/1"]
     assert len(kept(library)) == 5
+
+
+def test_whoever_waits_for_the_device_comes_between_two_batches(
+    queue: Queue,
+    library: Library,
+    jobs_of: JobsOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOVGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sovgen.batch.drain._SHARE_S", 0.0)
+    queue.add(jobs_of(3), "p")
+    steps, others = list[str](), list[subprocess.Popen[str]]()
+
+    def meanwhile(step: int, _: int) -> None:
+        steps.append(others[0].communicate()[0] if len(steps) == 1 else "")
+        if not others:
+            others.append(visit("other", 1, tmp_path / "log"))
+            assert line(others[0]) == "Waiting: another run is drawing on cpu."
+
+    list(drain(queue, library, exact=True, on_step=meanwhile))
+    assert steps == ["", "in\n", ""] and sorted(kept(library)) == [0, 1, 2]
 
 
 def test_trouble_with_the_library_ends_the_run_and_blames_no_job(

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sovgen.batch.job import Job, job_of
-from sovgen.batch.queue import Queue, Queued
+from sovgen.batch.outlook import outlook, said
+from sovgen.batch.queue import FILE, Queue, Queued
 from sovgen.errors import NoSuchJob, QueueDamaged
 from sovgen.recipe import Recipe
 
@@ -134,6 +135,31 @@ def test_several_at_once_claim_every_job_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(claimed) == len(set(claimed)) == 60
+
+
+def test_how_long_is_left_is_told_by_jobs_of_the_same_shape(queue: Queue) -> None:
+    quick, slow = jobs("a", "b", "c"), jobs("d", "e", steps=9)
+    queue.add([*quick, *slow], "p")
+    assert outlook(queue.list()) == {}
+    queue.claim(1)
+    queue.finish([(quick[0].id, "picture")], 2.0)
+    assert outlook(queue.list()) == {
+        job.id: 2.0 * place for place, job in enumerate([*quick[1:], *slow], 1)
+    }
+    queue.finish([(slow[0].id, "picture")], 8.0)
+    queue.cancel([quick[1].id])
+    assert outlook(queue.list()) == {quick[2].id: 2.0, slow[1].id: 10.0}
+    assert [said(s) for s in (40.4, 600, 9000)] == ["40 s", "10 min", "2.5 h"]
+
+
+def test_a_queue_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    Queue(tmp_path).add(jobs("a"), "p")
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("ALTER TABLE jobs DROP COLUMN seconds")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    [job] = Queue(tmp_path).list()
+    assert (job.state, job.seconds) == ("waiting", None)
 
 
 def test_the_file_is_the_owners_alone_and_knows_its_version(queue: Queue, tmp_path: Path) -> None:
