@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from sovgen.generate.beginning import Beginning, Late
 from sovgen.generate.flow import flow_spacing
+from sovgen.generate.halves import corrected
 from sovgen.generate.listening import listening
 from sovgen.generate.packing import pack, unpack
 from sovgen.generate.reuse import reused
 from sovgen.generate.schedulers import build_scheduler
 from sovgen.generate.scoring import scored, told_sizes
 from sovgen.generate.showing import showing
-from sovgen.generate.steering import first_guidance
+from sovgen.generate.steering import by_halves, first_guidance
 from sovgen.generate.watching import Moment, Watched
 from sovgen.models.quiet import libraries_held_back
 
@@ -86,8 +87,10 @@ def denoise(
         reused(pipe, recipe.cache_interval),
         showing(model.denoiser, ground),
         scored(model, pipe),
+        corrected(pipe, model.denoiser, recipe) as handed,
     ):
-        pipe.scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule)
+        scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule)
+        pipe.scheduler = handed(scheduler)
         if on_moment:
             pipe.scheduler = Watched(pipe.scheduler, _unpacked(model, recipe, on_moment))
         beginning = _begin(model, pipe, ground, noise, recipe, left)
@@ -143,7 +146,9 @@ def _texts(conditioning: Conditioning) -> dict[str, Tensor]:
 
 def _rescale(recipe: Recipe) -> dict[str, float]:
     """Nothing where it is off: not every pipeline takes it."""
-    return {"guidance_rescale": recipe.guidance_rescale} if recipe.guidance_rescale else {}
+    if not recipe.guidance_rescale or by_halves(recipe):
+        return {}
+    return {"guidance_rescale": recipe.guidance_rescale}
 
 
 def _unpacked(

@@ -21,8 +21,6 @@ def refuse_unsteerable(model: Model, recipe: Recipe) -> None:
     parameters = inspect.signature(type(model.pipe).__call__).parameters
     if recipe.guidance_rescale and "guidance_rescale" not in parameters:
         raise _defies(model, "guidance rescale")
-    if recipe.guidance_rescale and recipe.control:
-        raise BadRecipe("A ControlNet knows no guidance rescale.", "Leave it out.")
 
 
 def _refuse_clip_skip(model: Model, recipe: Recipe) -> None:
@@ -47,11 +45,6 @@ def _refuse_interval(model: Model, recipe: Recipe) -> None:
         raise BadRecipe(
             f"Guidance from {interval.since:g} until {interval.until:g} never acts.",
             "Let it end after it begins, or turn it off with a guidance of 1.",
-        )
-    if recipe.control or recipe.adapter:
-        raise BadRecipe(
-            "A ControlNet or an IP-Adapter is told of its picture once, with guidance or without.",
-            "Leave the interval of guidance out.",
         )
 
 

@@ -45,13 +45,23 @@ class Interval:
         return self.since <= step / steps < self.until
 
 
+def by_halves(recipe: Recipe) -> bool:
+    """Whether guidance is changed after its halves were computed: see `sovgen.generate.halves`."""
+    return bool(recipe.control or recipe.adapter)
+
+
+def _interval(recipe: Recipe) -> Interval:
+    """In which the negative half is computed at all."""
+    return Interval() if by_halves(recipe) else Interval.of(recipe)
+
+
 def first_guidance(pipe: Any, recipe: Recipe) -> float:  # noqa: ANN401
     """The guidance that the first step begins with, once the pipeline's scheduler is set."""
-    before, total = _counted(pipe, 1)
-    return float(recipe.guidance or 0) if Interval.of(recipe).holds(before, total) else _UNGUIDED
+    before, total = counted(pipe, 1)
+    return float(recipe.guidance or 0) if _interval(recipe).holds(before, total) else _UNGUIDED
 
 
-def _counted(pipe: Any, taken: int) -> tuple[int, int]:  # noqa: ANN401
+def counted(pipe: Any, taken: int) -> tuple[int, int]:  # noqa: ANN401
     """Evaluations that another model has taken before, and of all together; `taken`: its own."""
     scheduler = pipe.scheduler
     return getattr(scheduler, "before", 0), getattr(scheduler, "total", taken)
@@ -59,7 +69,7 @@ def _counted(pipe: Any, taken: int) -> tuple[int, int]:  # noqa: ANN401
 
 def is_steady(conditioning: Conditioning, recipe: Recipe) -> bool:
     """Whether every step is steered alike."""
-    return not conditioning.later and Interval.of(recipe) == Interval()
+    return not conditioning.later and _interval(recipe) == Interval()
 
 
 def needed(pipe: Any) -> list[str]:  # noqa: ANN401
@@ -70,12 +80,12 @@ def needed(pipe: Any) -> list[str]:  # noqa: ANN401
 
 def steering(conditioning: Conditioning, recipe: Recipe, on_step: OnStep | None) -> AfterStep:
     """The function that a pipeline calls after each evaluation, with the tensors it `needed`."""
-    interval = Interval.of(recipe)
+    interval = _interval(recipe)
     current = conditioning
 
     def after(pipe: Any, index: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
         nonlocal current
-        others, total = _counted(pipe, pipe.num_timesteps)
+        others, total = counted(pipe, pipe.num_timesteps)
         if on_step:
             on_step(others + index + 1, total, values["latents"])
         if index + 1 == pipe.num_timesteps:

@@ -7,6 +7,7 @@ from each the picture that it sees in the noise follows. Knows nothing of pixels
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,18 +44,24 @@ class Watched:
         self._scheduler = scheduler
         self._on_moment = on_moment
 
+        # The pipeline looks into the signature for what it may pass, such as a generator.
+        @functools.wraps(scheduler.step)
+        def step(answer: Any, timestep: Any, latents: Any, *args: Any, **given: Any) -> Any:  # noqa: ANN401
+            self._tell(answer, timestep, latents)
+            return scheduler.step(answer, timestep, latents, *args, **given)
+
+        self.step = step
+
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._scheduler, name)
 
-    def step(self, answer: Any, timestep: Any, latents: Any, *args: Any, **given: Any) -> Any:  # noqa: ANN401
-        """As the scheduler's own, told before it is taken."""
+    def _tell(self, answer: Any, timestep: Any, latents: Any) -> None:  # noqa: ANN401
         noisy = latents
         if hasattr(self._scheduler, "scale_model_input"):
             noisy = self._scheduler.scale_model_input(latents, timestep)
         alpha, sigma = levels(self._scheduler, timestep)
         predicted = picture_in(noisy, answer, alpha, sigma, _kind(self._scheduler))
         self._on_moment(Moment(alpha, sigma, noisy, predicted))
-        return self._scheduler.step(answer, timestep, latents, *args, **given)
 
 
 def picture_in(noisy: Tensor, answer: Tensor, alpha: float, sigma: float, kind: str) -> Tensor:

@@ -125,6 +125,39 @@ def test_batch_gives_what_each_alone_gives(sd1: Model, kind: str) -> None:
     assert apart(alone[0].image, alone[1].image) > 8
 
 
+STEERED = replace(FOX, steps=6, sampler="euler", guidance=20.0)
+SILENT = {
+    "control": {"control_image": "ramp", "control_weight": 0.0},
+    "adapter": {"reference": ("ramp:0",)},
+}
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize(
+    "guided",
+    [
+        {"guidance_from": 0.3, "guidance_until": 0.8},
+        {"guidance_until": 0.5, "guidance_rescale": 0.7},
+    ],
+)
+def test_guidance_is_steered_beside_a_picture_as_it_is_without_one(
+    request: pytest.FixtureRequest, family: str, guided: dict[str, float]
+) -> None:
+    model: Model = request.getfixturevalue(family)
+    names = {"control": f"edges-{family}", "adapter": f"looks-{family}"}
+    recipe = replace(STEERED, **guided)  # type: ignore[arg-type]
+    plain = draw(model, recipe)
+    assert apart(plain, draw(model, STEERED)) > 1
+    for kind, silent in SILENT.items():
+        beside = replace(recipe, **{kind: names[kind]}, **silent)  # type: ignore[arg-type]
+        assert apart(plain, draw(model, beside)) <= 1, kind
+    loud = replace(
+        recipe, **{k: v for k, v in vars(with_all(family)["all"]).items() if v and k in names}
+    )
+    loud = replace(loud, control_image="ramp", reference=("disc",))
+    assert apart(plain, draw(model, loud)) > 1
+
+
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
 @pytest.mark.parametrize("style", ["", "-peft"])
 def test_lora_is_its_product_added_to_the_weights(

@@ -84,7 +84,9 @@ def test_picture_is_found_in_any_mixture() -> None:
         assert torch.allclose(picture_in(noisy, answer, alpha, sigma, kind), picture, atol=1e-6)
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "euler", "heun", "dpm++ 2m", "unipc", "dpm2", "pndm"])
+@pytest.mark.parametrize(
+    "sampler", ["ddim", "euler", "heun", "dpm++ 2m", "unipc", "dpm2", "pndm", "euler a"]
+)
 def test_film_ends_at_the_picture_that_drawing_gives(sd2: Model, sampler: str) -> None:
     recipe = replace(FOX, sampler=sampler)
     film = watch(sd2, recipe, 3)
