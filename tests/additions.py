@@ -5,6 +5,7 @@ Each has weights large enough that a picture shows it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from tests import tiny
-from tests.single_file import original_names, original_vae
+from tests.single_file import original_names, original_vae, renamed
 
 RANK, ALPHA = 4, 2.0
 PARTS = ("unet", "text_encoder", "text_encoder_2")
@@ -109,6 +110,21 @@ def control_of(pipe: tiny.Pipe) -> ControlNetModel:
     for layer in _last_layers(control):
         nn.init.normal_(layer.weight, std=0.3)
     return control
+
+
+def save_original_control(control: ControlNetModel, path: Path, prefix: str) -> None:
+    """A ControlNet as its authors name its tensors."""
+    names = original_names(control)
+    hints = {"conv_in": 0, "blocks.0": 2, "blocks.1": 4, "blocks.2": 6, "blocks.3": 8}
+    hints |= {"blocks.4": 10, "blocks.5": 12, "conv_out": 14}
+    pairs = {
+        rf"^controlnet_cond_embedding\.{re.escape(new)}\.": f"input_hint_block.{old}."
+        for new, old in hints.items()
+    }
+    pairs[r"^controlnet_down_blocks\.(\d+)\."] = r"zero_convs.\1.0."
+    pairs[r"^controlnet_mid_block\."] = "middle_block_out.0."
+    tensors = {prefix + renamed(names[n], pairs): t for n, t in control.state_dict().items()}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
 
 
 def _last_layers(control: ControlNetModel) -> Iterator[nn.Module]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from diffusers import (
     AutoencoderKL,
+    ControlNetModel,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -79,7 +80,7 @@ def _original_unet(unet: UNet2DConditionModel) -> Tensors:
     return {names[name]: tensor for name, tensor in unet.state_dict().items()}
 
 
-def original_names(unet: UNet2DConditionModel) -> dict[str, str]:
+def original_names(unet: UNet2DConditionModel | ControlNetModel) -> dict[str, str]:
     """What the original code calls each tensor of a denoiser."""
     blocks = _unet_blocks(unet)
 
@@ -93,7 +94,7 @@ def original_names(unet: UNet2DConditionModel) -> dict[str, str]:
     return {name: original(name) for name in unet.state_dict()}
 
 
-def _unet_blocks(unet: UNet2DConditionModel) -> dict[str, str]:
+def _unet_blocks(unet: UNet2DConditionModel | ControlNetModel) -> dict[str, str]:
     """diffusers' blocks and the numbers that the original code gives them."""
     layers, levels = unet.config.layers_per_block, len(unet.config.block_out_channels)
     blocks = {
@@ -110,7 +111,7 @@ def _unet_blocks(unet: UNet2DConditionModel) -> dict[str, str]:
         blocks[f"down_blocks.{level}.downsamplers.0.conv."] = f"input_blocks.{number}.0.op"
         number += 1
     number = 0
-    for level, block in enumerate(unet.up_blocks):
+    for level, block in enumerate(getattr(unet, "up_blocks", ())):
         for layer in range(layers + 1):
             blocks[f"up_blocks.{level}.resnets.{layer}."] = f"output_blocks.{number}.0"
             blocks[f"up_blocks.{level}.attentions.{layer}."] = f"output_blocks.{number}.1"

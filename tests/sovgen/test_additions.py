@@ -158,6 +158,43 @@ def test_guidance_is_steered_beside_a_picture_as_it_is_without_one(
     assert apart(plain, draw(model, loud)) > 1
 
 
+@pytest.mark.parametrize(
+    ("family", "prefix"), [("sd1", "control_model."), ("sd1", ""), ("sdxl", None), ("sd1", None)]
+)
+def test_control_in_a_single_file_steers_as_its_folder_does(
+    request: pytest.FixtureRequest, tmp_path: Path, family: str, prefix: str | None
+) -> None:
+    model: Model = request.getfixturevalue(family)
+    control = additions.control_of({"sd1": tiny.sd1, "sdxl": tiny.sdxl}[family]())
+    path = tmp_path / "edges.safetensors"
+    if prefix is None:
+        save_file({n: t.contiguous() for n, t in control.state_dict().items()}, path)
+    else:
+        additions.save_original_control(control, path, prefix)
+    recipe = with_all(family)["control"]
+    assert apart(draw(model, recipe), draw(model, replace(recipe, control=str(path)))) <= 1
+    other = "sdxl" if family == "sd1" else "sd1"
+    with pytest.raises(ModelUnsupported, match="wide"):
+        draw(request.getfixturevalue(other), replace(recipe, control=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "says"),
+    [
+        ("control_model.lllite_unet.weight", "LLLite"),
+        ("controlnet_cond_embedding.transformer_blocks.0.norm1_context.weight", "FLUX"),
+        ("control_model.strange.weight", "keys are neither"),
+    ],
+)
+def test_what_else_is_called_a_controlnet_is_refused(
+    sd1: Model, tmp_path: Path, tensor: str, says: str
+) -> None:
+    path = tmp_path / "odd.safetensors"
+    save_file({tensor: torch.zeros(2, 2, 1, 1)}, path)
+    with pytest.raises(ModelUnsupported, match=says):
+        draw(sd1, replace(with_all("sd1")["control"], control=str(path)))
+
+
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
 @pytest.mark.parametrize("style", ["", "-peft"])
 def test_lora_is_its_product_added_to_the_weights(
@@ -359,7 +396,7 @@ def test_folder_of_peft_is_read_with_the_alpha_beside_it(sd1: Model, tmp_path: P
     assert apart(peft, draw(sd1, FOX)) > 8
 
 
-@pytest.mark.parametrize("name", ["flux_schnell", "sd3"])
+@pytest.mark.parametrize("name", ["flux_schnell", "sd3", "pixart"])
 def test_transformers_take_loras_and_vaes_too(
     tiny_transformers: Path, tmp_path: Path, name: str
 ) -> None:
@@ -379,9 +416,25 @@ def test_transformers_take_loras_and_vaes_too(
     assert apart(inked, plain) > 8
     assert apart(draw(model, replace(fox, vae="soft")), plain) > 8
     assert draw(model, fox) == plain
+    flat = {name.removeprefix("transformer."): tensor for name, tensor in lora.items()}
+    if name == "pixart":
+        _save_flat(flat, tmp_path / "flat.safetensors")
+        assert apart(draw(model, replace(fox, loras=("flat",))), inked) <= 1
+        assert draw(model, fox) == plain
     with pytest.raises(ModelUnsupported, match="textual inversion"):
         save_file({"emb_params": torch.ones(1, 64)}, tmp_path / "word.safetensors")
         generate(model, [replace(fox, embeddings=("word",))])
+
+
+def _save_flat(lora: dict[str, torch.Tensor], path: Path) -> None:
+    """kohya's keys, each layer's alpha half of its rank."""
+    named = {}
+    for key, tensor in lora.items():
+        layer, _, half = key.removesuffix(".weight").rpartition(".")
+        name = f"lora_transformer_{layer.replace('.', '_')}"
+        named[f"{name}.{'lora_down' if half == 'lora_A' else 'lora_up'}.weight"] = tensor
+        named[f"{name}.alpha"] = torch.tensor(2.0)
+    save_file(named, path)
 
 
 def test_additions_go_with_a_beginning_and_with_parts_that_take_turns(sd1: Model) -> None:

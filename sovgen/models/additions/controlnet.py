@@ -7,10 +7,14 @@ The picture is taken as it is: edges, depth or poses are found elsewhere. Source
 from __future__ import annotations
 
 import inspect
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from sovgen.errors import ModelDamaged, ModelUnsupported
 from sovgen.models.additions.addition import Addition
+from sovgen.models.additions.control_file import completed, read_control
 from sovgen.models.additions.families import refuse_other_family, refuse_without_unet
 from sovgen.models.additions.kinds import config_of
 from sovgen.models.compute import in_own_dtype
@@ -25,12 +29,8 @@ _CLASS = "ControlNetModel"
 def check_control(model: Model, control: Addition) -> None:
     """Raise ModelUnsupported unless its widths are those of the model's denoiser."""
     refuse_without_unet("a ControlNet", [control.name], model)
-    if control.path.is_file():
-        raise ModelUnsupported(
-            f"{control.name} is a ControlNet in a single file, whose shape it does not say.",
-            "Give it as a diffusers folder, with its config.json.",
-        )
-    config, own = config_of(control.path), model.pipe.unet.config
+    own = model.pipe.unet.config
+    config = read_control(control) if control.path.is_file() else config_of(control.path)
     if config["_class_name"] != _CLASS:
         raise ModelUnsupported(
             f"{control.name} is a {config['_class_name']}, which sovgen cannot use.",
@@ -53,16 +53,10 @@ def check_control(model: Model, control: Addition) -> None:
 
 def open_control(model: Model, control: Addition) -> Any:  # noqa: ANN401
     """The loaded network, on the model's device. Raises ModelDamaged."""
-    import diffusers
     import torch
 
     try:
-        opened = diffusers.ControlNetModel.from_pretrained(
-            str(control.path),
-            dtype=getattr(torch, model.dtype),
-            use_safetensors=True,
-            local_files_only=True,
-        )
+        opened = _open(model, control)
     except (ValueError, RuntimeError, KeyError, OSError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelDamaged(
@@ -77,6 +71,23 @@ def open_control(model: Model, control: Addition) -> Any:  # noqa: ANN401
         opened.to(memory_format=torch.channels_last)
     in_own_dtype(opened)
     return opened
+
+
+def _open(model: Model, control: Addition) -> Any:  # noqa: ANN401
+    import diffusers
+    import torch
+
+    cls, dtype = diffusers.ControlNetModel, getattr(torch, model.dtype)
+    if control.path.is_dir():
+        return cls.from_pretrained(
+            str(control.path), dtype=dtype, use_safetensors=True, local_files_only=True
+        )
+    config = completed(read_control(control), model.pipe.unet)
+    with TemporaryDirectory(prefix="sovgen-") as folder:
+        Path(folder, "config.json").write_text(json.dumps(config), encoding="utf-8")
+        return cls.from_single_file(
+            str(control.path), config=folder, dtype=dtype, local_files_only=True
+        )
 
 
 def pipeline_with(model: Model, control: Any) -> Any:  # noqa: ANN401

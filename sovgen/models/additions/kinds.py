@@ -24,6 +24,7 @@ EMBEDDING_FILE = "learned_embeds.safetensors"
 _LORA = (".lora_down.", ".lora_up.", ".lora_A.", ".lora_B.", ".lora.down.", ".lora.up.", "_lora.")
 # LyCORIS, which goes by the name of LoRA too.
 _LYCORIS = (".hada_", ".lokr_")
+_CONTROLNET = ("control_model.", "controlnet_cond_embedding.", "input_hint_block.")
 _OF_CLASS = {"ControlNet": CONTROLNET, "Autoencoder": VAE}
 
 
@@ -98,7 +99,7 @@ def _is_adapter(names: Collection[str]) -> bool:
 _SIGNS: Mapping[str, Callable[[Collection[str]], bool]] = {
     LORA: lambda names: _any(names, *_LORA, *_LYCORIS),
     ADAPTER: _is_adapter,
-    CONTROLNET: lambda names: _any(names, "control_model.", "controlnet_cond_embedding."),
+    CONTROLNET: lambda names: _any(names, *_CONTROLNET),
     MODEL: lambda names: _any(names, "diffusion_model.", "double_blocks.", "joint_blocks."),
     VAE: lambda names: _any(names, "decoder.conv_in."),
 }

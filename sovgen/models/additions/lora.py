@@ -57,18 +57,18 @@ def weigh_loras(model: Model, loras: Sequence[tuple[Addition, float]]) -> None:
 
 def remove_loras(model: Model) -> None:
     """Take every LoRA off: the layers are the model's own again, to the bit."""
-    model.pipe.unload_lora_weights()
+    from diffusers.utils.peft_utils import recurse_remove_peft_layers
+
+    if hasattr(model.pipe, "unload_lora_weights"):
+        model.pipe.unload_lora_weights()
     for module in _parts(model):
+        recurse_remove_peft_layers(module)
         if hasattr(module, "peft_config"):
             del module.peft_config
 
 
 def _read(model: Model, lora: Addition) -> Layers:
     """The layers by part and module, each checked against the model's."""
-    if not hasattr(model.pipe, "lora_state_dict"):
-        raise ModelUnsupported(
-            f"diffusers adds no LoRA to a {model.family} model.", f"Leave {lora.name} out."
-        )
     layers = read_layers(model, lora)
     _refuse_family(model, lora, layers.get("unet", {}))
     known = {part: _modules(model, part) for part in layers}

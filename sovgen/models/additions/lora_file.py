@@ -53,6 +53,8 @@ _HALF = re.compile(
     r"(?:\.lora_linear_layer|\.lora)?\.(lora_A|lora_B|down|up)(?:\.default)?\.weight$"
 )
 _DOWN = ("lora_A", "down")
+# How kohya's names of a denoiser's layers begin, the longer ones first.
+_FLAT = ("lora_transformer_", "lora_unet_")
 
 
 @dataclass
@@ -84,9 +86,7 @@ def read_layers(model: Model, lora: Addition) -> dict[str, dict[str, Layer]]:
 
     denoiser = model.kind.denoiser
     try:
-        given = model.pipe.lora_state_dict(
-            load_file(lora.files[0]), unet_config=model.denoiser.config, return_alphas=True
-        )
+        given = _converted(model, load_file(lora.files[0]))
     except KeyError as error:
         raise ModelDamaged(f"{lora.name} lacks {error}.", "Get the file again.") from error
     except (ValueError, IndexError, RuntimeError) as error:
@@ -109,6 +109,26 @@ def read_layers(model: Model, lora: Addition) -> dict[str, dict[str, Layer]]:
         alpha = scaled.get((part, name), _told_alpha(told, part, name, rank))
         layers.setdefault(part, {})[own] = Layer(pair["down"], pair["up"].float() * (alpha / rank))
     return layers
+
+
+def _converted(model: Model, stored: dict[str, Tensor]) -> Any:  # noqa: ANN401
+    """Under PEFT's names, and the alphas that are stored; by diffusers where it can."""
+    if hasattr(model.pipe, "lora_state_dict"):
+        config = model.denoiser.config
+        return model.pipe.lora_state_dict(stored, unet_config=config, return_alphas=True)
+    flat = {name.replace(".", "_"): name for name, _ in model.denoiser.named_modules()}
+    named = {_unflattened(name, flat): tensor for name, tensor in stored.items()}
+    alphas = {name: tensor for name, tensor in named.items() if name.endswith(".alpha")}
+    return {name: tensor for name, tensor in named.items() if name not in alphas}, alphas
+
+
+def _unflattened(key: str, flat: Mapping[str, str]) -> str:
+    """kohya's `lora_transformer_blocks_0_attn1_to_q.lora_down.weight` with dots again."""
+    module, dot, rest = key.partition(".")
+    for prefix in _FLAT:
+        if module.startswith(prefix) and (name := flat.get(module.removeprefix(prefix))):
+            return f"{name}{dot}{rest.replace('lora_', 'lora.')}"
+    return key
 
 
 def _told(lora: Addition, denoiser: str) -> Mapping[str, Any]:
