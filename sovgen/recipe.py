@@ -156,8 +156,8 @@ _NEEDS = {
 _NEED_HINTS = {
     "init": "Give it with --from ID or FILE.",
     "upscale": "See: sovgen upscale --help",
-    "variation": "See: sovgen variations --help",
-    "variation_seed": "See: sovgen variations --help",
+    "variation": "Give it with --variation, 0 to 1.",
+    "variation_seed": "Give it with --variation-seed.",
     "refiner": "Name it with --refiner.",
 }
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,7 @@ from sovgen.cli.grid import PNG, png
 from sovgen.cli.options import as_json
 from sovgen.cli.recipe import drawn_by
 from sovgen.cli.refined import Refined, finished_by
+from sovgen.cli.seeds import Seeds, seeded
 from sovgen.cli.session import Session
 from sovgen.cli.start import Start, begun
 from sovgen.cli.steered import Steered, steered_by_pictures
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--count", type=click.IntRange(min=1), default=1, metavar="N", help="Pictures of each prompt."
 )
-@click.option("--seed", type=int, metavar="S", help="The first seed, then S+1, ...; else random.")
+@seeded
 @chosen_by
 @begun
 @steered_by_pictures
@@ -52,7 +51,7 @@ def generate(
     session: Session,
     prompts: tuple[str, ...],
     count: int,
-    seed: int | None,
+    seeds: Seeds,
     template: Recipe,
     start: Start,
     steered: Steered,
@@ -72,7 +71,7 @@ def generate(
     """
     drawn = choice.drawn if choice else count
     template = refined.checked(steered.checked(start.checked(template)))
-    recipes = _each(prompts, drawn, seed, template)
+    recipes = seeds.each(prompts, drawn, template)
     if grid:
         _refuse_standing(grid)
     studio = _studio(session, recipes[0], safety, no_index)
@@ -123,14 +122,3 @@ def _studio(session: Session, template: Recipe, safety: bool, no_index: bool) ->
     return Studio(
         library, template.model, device=template.device, dtype=template.dtype, safety=safety
     )
-
-
-def _each(prompts: Sequence[str], count: int, seed: int | None, template: Recipe) -> list[Recipe]:
-    """`count` recipes of each prompt; raises BadRecipe before any model is loaded."""
-
-    def seeds() -> Iterable[int]:
-        if seed is None:
-            return [secrets.randbits(32) for _ in range(count)]
-        return range(seed, seed + count)
-
-    return [replace(template, prompt=prompt, seed=s) for prompt in prompts for s in seeds()]

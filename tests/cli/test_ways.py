@@ -69,6 +69,24 @@ def test_variations_are_drawn_from_an_id(cli: Cli, library: Path) -> None:
     assert json.loads(done.stdout)[0]["settings"]["init"] == id
 
 
+def test_pictures_are_drawn_near_a_seed_at_once(cli: Cli, library: Path) -> None:
+    near = ("--variation", 0.1, "--variation-seed", 7, "--count", 2, "--json")
+    done = cli(library, "generate", "a moon", *FEW, *near)
+    assert done.exit_code == 0, done.output
+    made = json.loads(done.stdout)
+    assert [one["seed"] for one in made] == [3, 3]
+    assert [one["settings"]["variation_seed"] for one in made] == [7, 8]
+    assert {one["settings"]["variation"] for one in made} == {0.1}
+    again = cli(library, "remake", made[1]["id"])
+    assert again.stdout.startswith("The same picture"), again.output
+    for half, says in (
+        (("--variation-seed", 7), "--variation, 0 to 1"),
+        (("--variation", 1.5), "from 0 to 1"),
+    ):
+        refused = cli(library, "generate", "a moon", *FEW, *half)
+        assert (refused.exit_code, says in refused.stderr) == (1, True), refused.output
+
+
 def test_picture_from_elsewhere_varies_by_its_pixels(cli: Cli, library: Path, files: Path) -> None:
     [entry] = Library.open(library).add([files / "shade.png"]).added
     done = cli(library, "variations", entry.id)
