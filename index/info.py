@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import migrations, registered, vectors, view
+from index import migrations, registered, sound, vectors, view
 from index.hiding import HIDDEN
 
 if TYPE_CHECKING:
@@ -64,22 +64,22 @@ def describe(store: Store) -> Info:
 
 def _way(connection: duckdb.DuckDBPyConnection, root: Path, active: Registered) -> str:
     """How search goes through the vectors, and why."""
-    snapshot = vectors.sound(connection, root, active)
-    rows, _ = vectors.standing(connection, active.fingerprint)
-    if snapshot is None:
+    held = sound.current(connection, root, active)
+    if held is None:
+        rows = vectors.count(connection, active.fingerprint)
         return f"exact: all {rows:,} rows are scanned; too few for a snapshot, or none is sound"
-    plan, young = snapshot.plan, rows - snapshot.count
-    held = (
-        f"{snapshot.count:,} vectors in a half-precision FAISS snapshot, {young:,} newer rows "
+    plan, young = held.snapshot.plan, held.young
+    told = (
+        f"{held.count:,} vectors in a half-precision FAISS snapshot, {young:,} newer rows "
         "scanned, the best scored again in full precision"
     )
     if plan.trained == 0:
-        return f"exact: {held}; scanning all takes {plan.exact_ms:.2g} ms here"
+        return f"exact: {told}; scanning all takes {plan.exact_ms:.2g} ms here"
     why = f"scanning all takes {plan.exact_ms:.2g} ms here"
     if plan.is_exact:
-        return f"exact: {held}; {why}, but no fewer clusters were found to be enough"
+        return f"exact: {told}; {why}, but no fewer clusters were found to be enough"
     return (
-        f"approximate: {held}; {plan.probes} of {plan.lists} clusters are searched, with which "
+        f"approximate: {told}; {plan.probes} of {plan.lists} clusters are searched, with which "
         f"recall@10 was {plan.recall:.3f} when tried, since {why}; with filters, or --exact, all"
     )
 

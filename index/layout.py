@@ -68,6 +68,15 @@ def add(index: Any, numbers: Numbers, rows: Rows, *, paged: bool) -> None:  # no
     index.add_core(len(rows), *place)
 
 
+def remove(index: Any, numbers: Numbers) -> None:  # noqa: ANN401
+    """Take the rows of these numbers (n,) out of an index in memory."""
+    import faiss
+
+    if len(numbers):
+        batch: Any = faiss.IDSelectorBatch  # its stub knows only the C++ side
+        index.remove_ids(batch(numbers))
+
+
 def _index(centres: Rows) -> Any:  # noqa: ANN401
     import faiss
 

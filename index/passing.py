@@ -41,6 +41,16 @@ class Passing:
         bits[self.numbers[self.numbers <= last]] = not self.others
         return bits
 
+    def without(self, gone: Numbers) -> Passing:
+        """But for these (n,)."""
+        import numpy as np
+
+        if not len(gone):
+            return self
+        if self.others:
+            return Passing(np.union1d(self.numbers, gone), others=True)
+        return Passing(self.numbers[np.isin(self.numbers, gone, invert=True)])
+
     def most(self, count: int) -> int:
         """How many of `count` pictures can pass at most."""
         return count if self.others else min(len(self.numbers), count)

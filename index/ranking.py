@@ -1,6 +1,6 @@
 """Ranking: the pictures that pass, put in order by their look, by their words, or by both.
 
-Each order is that of scoring every picture, as far as `index.vectors` finds the nearest. A picture
+Each order is that of scoring every picture, as far as `index.nearest` finds the nearest. A picture
 without a vector has no look, and is found by its words alone. This file knows nothing of floors.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import fusion, vectors
+from index import fusion, nearest, vectors
 from index.passing import Passing
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from index.lexical import Lexical
+    from index.nearest import Near
     from index.registered import Registered
-    from index.vectors import Near
 
     Numbers = NDArray[np.int64]
     Scores = NDArray[np.float32]
@@ -64,7 +64,7 @@ def by_look(
     """The k nearest to a direction (width,), scored by cosine."""
     import numpy as np
 
-    near = vectors.nearest(connection, root, active, aim, k, passing, exact=exact)
+    near = nearest.nearest(connection, root, active, aim, k, passing, exact=exact)
     none = np.zeros(len(near.numbers), np.int64)
     return Ranking(near.numbers, near.scores, near.rows, fusion.ranks(near.scores), none)
 
@@ -97,7 +97,7 @@ def by_both(
     import numpy as np
 
     depth = None if k is None else max(k, fusion.DEPTH)
-    near = vectors.nearest(connection, root, active, aim, depth, passing, exact=exact)
+    near = nearest.nearest(connection, root, active, aim, depth, passing, exact=exact)
     far = _far(connection, root, active, aim, k, found, near)
     numbers = np.concatenate([near.numbers, far.numbers])
     cosines = np.concatenate([near.scores, far.scores])
@@ -126,10 +126,10 @@ def _far(
     if k is not None and len(numbers) > k:
         last = np.partition(scores, -k)[-k]
         sure, equal = numbers[scores > last], numbers[scores == last]
-        nearest = vectors.nearest(connection, root, active, aim, k - len(sure), Passing(equal))
-        numbers = np.concatenate([sure, nearest.numbers])
+        rest = nearest.nearest(connection, root, active, aim, k - len(sure), Passing(equal))
+        numbers = np.concatenate([sure, rest.numbers])
     read = vectors.read(connection, active.fingerprint, "picture IN ?", [numbers.tolist()])
-    return vectors.ranked(*read, aim, None)
+    return nearest.ranked(*read, aim, None)
 
 
 def _words(found: Lexical, numbers: Numbers) -> tuple[Numbers, Scores]:

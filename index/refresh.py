@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from index import layout, probes, registered, scan, snapshot, vectors
+from index import layout, probes, registered, scan, snapshot, sound, vectors
 from index.errors import DiskFull, LibraryBusy, LibraryReadOnly
 from index.placing import make_folders
 from index.snapshot import Plan
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from index.registered import Registered
-    from index.snapshot import Snapshot
+    from index.sound import Sound
     from index.store import Store
 
 # Rows beyond the snapshot that a search scans: so many take about 5 ms, and a fiftieth of a large
@@ -56,13 +56,12 @@ def refresh(store: Store, *, force: bool = False, patience_ms: float = PATIENCE_
 
 
 def is_due(connection: duckdb.DuckDBPyConnection, store: Store, active: Registered) -> bool:
-    """Whether the snapshot is unsound, or too many rows are missing from it."""
-    sound = vectors.sound(connection, store.root, active)
-    rows, _ = vectors.standing(connection, active.fingerprint)
-    if sound is None:
+    """Whether the snapshot is unsound, holds what was emptied, or lacks too many rows."""
+    held = sound.current(connection, store.root, active)
+    if held is None:
         broken = (snapshot.folder_of(store.root, active) / snapshot.POINTER).exists()
-        return broken or rows > YOUNG_ROWS
-    return rows - sound.count > allowance(sound.count)
+        return broken or vectors.count(connection, active.fingerprint) > YOUNG_ROWS
+    return len(held.gone) > 0 or held.young > allowance(held.count)
 
 
 def allowance(count: int) -> int:
@@ -72,11 +71,11 @@ def allowance(count: int) -> int:
 
 def _build(store: Store, active: Registered, patience_ms: float) -> None:
     with store.reading() as connection:
-        sound = vectors.sound(connection, store.root, active)
-        rows, _ = vectors.standing(connection, active.fingerprint)
+        held = sound.current(connection, store.root, active)
+        rows = vectors.count(connection, active.fingerprint)
     exact_ms = scan.cost_ms(rows, active.width)
     is_paged = exact_ms <= patience_ms
-    base = _base(store, active, sound, rows, is_paged) or _Base(
+    base = _base(store, active, held, rows, is_paged) or _Base(
         layout.paged(active.width) if is_paged else _clustered(store, active, rows),
         trained=0 if is_paged else rows,
     )
@@ -90,7 +89,7 @@ def _build(store: Store, active: Registered, patience_ms: float) -> None:
         above, total = int(numbers.max()), total + int(numbers.sum())
     plan = Plan(exact_ms, base.index.nlist, base.trained)
     if not is_paged:
-        probes, recall = _tried(store, active, base, sound)
+        probes, recall = _tried(store, active, base, held)
         plan = replace(plan, probes=probes, recall=recall)
     snapshot.publish(store.root, active, base.index, total, above, plan)
 
@@ -106,17 +105,19 @@ class _Base:
 
 
 def _base(
-    store: Store, active: Registered, sound: Snapshot | None, rows: int, is_paged: bool
+    store: Store, active: Registered, held: Sound | None, rows: int, is_paged: bool
 ) -> _Base | None:
     """What stands, if it lies as it should."""
-    if sound is None or is_paged != (sound.plan.trained == 0):
+    if held is None or is_paged != (held.snapshot.plan.trained == 0):
         return None
-    if not is_paged and rows > _OUTGROWN * sound.plan.trained:
+    stands, trained = held.snapshot, held.snapshot.plan.trained
+    if not is_paged and rows > _OUTGROWN * trained:
         return None
-    index = snapshot.loaded(snapshot.folder_of(store.root, active), sound)
+    index = snapshot.loaded(snapshot.folder_of(store.root, active), stands)
     if index is None:
         return None
-    return _Base(index, sound.plan.trained, sound.high_water, sound.total)
+    layout.remove(index, held.gone)
+    return _Base(index, trained, stands.high_water, stands.total - int(held.gone.sum()))
 
 
 def _clustered(store: Store, active: Registered, rows: int) -> Any:  # noqa: ANN401
@@ -124,18 +125,16 @@ def _clustered(store: Store, active: Registered, rows: int) -> Any:  # noqa: ANN
     return layout.clustered(_sample(store, active, layout.SAMPLE * lists), lists)
 
 
-def _tried(
-    store: Store, active: Registered, base: _Base, sound: Snapshot | None
-) -> tuple[int, float]:
+def _tried(store: Store, active: Registered, base: _Base, held: Sound | None) -> tuple[int, float]:
     """Probes and recall; those of the last time, while the clusters are the same."""
-    if sound is not None and base.high_water:
-        return sound.plan.probes, sound.plan.recall
+    if held is not None and base.high_water:
+        return held.snapshot.plan.probes, held.snapshot.plan.recall
     return probes.found(base.index, _sample(store, active, _TRIED))
 
 
 def _sample(store: Store, active: Registered, size: int) -> NDArray[np.float32]:
     """About so many rows (n, width), from all over the table."""
     with store.reading() as connection:
-        rows, _ = vectors.standing(connection, active.fingerprint)
+        rows = vectors.count(connection, active.fingerprint)
         stride = max(1, rows // size)
         return vectors.read(connection, active.fingerprint, "picture % ? = 0", [stride])[1]

@@ -35,12 +35,14 @@ def candidates(
     passing: Mask | None = None,
     probes: int | None = None,
     after_piece: Callable[[], None] | None = None,
+    before_piece: Callable[[Numbers], None] | None = None,
 ) -> tuple[Rows, Numbers]:
     """Rough scores, falling, and numbers of the best; fewer than wanted where fewer are.
 
     aim: unit (width,); passing: by number, whether it may be given; None for all
     probes: how many lists, the likeliest; None for all of them
     after_piece: called after each piece, if the index shall be scanned in pieces
+    before_piece: called before each with the lists (n,) that it is made of
     """
     import faiss
     import numpy as np
@@ -53,6 +55,8 @@ def candidates(
         selector = bitmap(np.packbits(passing, bitorder="little"))
     found = []
     for lists in _pieces(index, _lists(index, aim, probes), whole=after_piece is None):
+        if before_piece is not None:
+            before_piece(lists)
         found.append(_through(index, aim, wanted, selector, lists))
         if after_piece is not None:
             after_piece()

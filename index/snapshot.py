@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from index import faults
+from index import blocks, faults
 from index.atomic import disk_refusals, write_atomically
 from index.hashes import sha256_of
 
@@ -53,7 +54,7 @@ class Snapshot:
 
     file: its name; sha256: of its bytes; fingerprint, width: of the encoder
     count, total: how many pictures' numbers it holds, and their sum; high_water: the largest
-    plan: how it lies, and how it is searched
+    plan: how it lies, and how it is searched; sums: of the file's blocks (see `index.blocks`)
     """
 
     file: str
@@ -64,6 +65,7 @@ class Snapshot:
     total: int
     high_water: int
     plan: Plan
+    sums: tuple[int, ...]
 
 
 def folder_of(root: Path, active: Registered) -> Path:
@@ -80,7 +82,8 @@ def current(root: Path, active: Registered, *, fresh: bool = False) -> Snapshot 
     try:
         values = json.loads((folder / POINTER).read_bytes())
         plan = Plan(**values.pop("plan"))
-        snapshot = Snapshot(plan=plan, **{n: values[n] for n in _PLAIN})
+        sums = tuple(map(int, values["sums"]))
+        snapshot = Snapshot(plan=plan, sums=sums, **{n: values[n] for n in _PLAIN})
         sound = sha256_of(folder / snapshot.file, fresh=fresh) == snapshot.sha256
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -112,19 +115,24 @@ def publish(
     Raises DiskFull or LibraryReadOnly; then the older one still counts.
     """
     folder = folder_of(root, active)
-    file, sha256 = _write(folder, index)
+    file, sha256, sums = _write(folder, index)
     faults.reach("snapshot-written")
-    snapshot = Snapshot(
-        file, sha256, active.fingerprint, active.width, index.ntotal, total, high_water, plan
-    )
-    pointer = json.dumps(asdict(snapshot), indent=1).encode()
+    proved = (file, sha256, active.fingerprint, active.width)
+    snapshot = Snapshot(*proved, index.ntotal, total, high_water, plan, sums)
+    pointer = json.dumps(asdict(snapshot)).encode()
     write_atomically(folder / POINTER, pointer, durable=True)
     faults.reach("snapshot-published")
     _tidy(folder, file)
     return snapshot
 
 
-def _write(folder: Path, index: Any) -> tuple[str, str]:  # noqa: ANN401
+def withdraw(root: Path, active: Registered) -> None:
+    """Let no snapshot count; where the disk refuses, everybody finds out alone."""
+    with suppress(OSError):
+        (folder_of(root, active) / POINTER).unlink(missing_ok=True)
+
+
+def _write(folder: Path, index: Any) -> tuple[str, str, tuple[int, ...]]:  # noqa: ANN401
     import faiss
 
     with disk_refusals(folder):
@@ -138,11 +146,11 @@ def _write(folder: Path, index: Any) -> tuple[str, str]:  # noqa: ANN401
                 raise OSError(_full_number(), str(error)) from error
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            sha256 = sha256_of(temporary, fresh=True)
+            sha256, sums = sha256_of(temporary, fresh=True), blocks.sums_of(temporary)
             os.replace(temporary, folder / f"snap-{sha256[:16]}.faiss")
         finally:
             temporary.unlink(missing_ok=True)
-    return f"snap-{sha256[:16]}.faiss", sha256
+    return f"snap-{sha256[:16]}.faiss", sha256, sums
 
 
 def _full_number() -> int:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from index import journal, registered, snapshot, vectors, words
+from index import journal, registered, snapshot, sound, vectors, words
 from index.places import Place, places
 from index.trash import OF_PICTURE
 
@@ -121,8 +121,11 @@ def _snapshot(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Dif
     """A snapshot that is there and may not be used; search does without it and rebuilds it."""
     active = registered.active(connection)
     pointer = snapshot.folder_of(root, active) / snapshot.POINTER
-    if pointer.exists() and vectors.sound(connection, root, active, fresh=True) is None:
+    held = sound.current(connection, root, active, fresh=True)
+    if pointer.exists() and held is None:
         yield Difference("snapshot", str(pointer), "is damaged or of other rows than these")
+    if held is not None and len(held.gone):
+        yield Difference("snapshot", str(pointer), "still holds what was emptied from the trash")
 
 
 def _file(place: Place) -> Iterator[Difference]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from index import Library, New, Query, catalogue, registered, selection, vectors
+from index import Library, New, Query, catalogue, nearest, registered, selection
 from index.passing import Passing, every
 from index.refresh import refresh
 from tests.benchmarks import catalogued, likenesses, questions
@@ -70,7 +70,7 @@ def ask(path: Path, root: Path) -> dict[str, object]:
 
         def side(passing: Passing, exact: bool = False) -> Ask:
             place = (connection, library.root, active)
-            return lambda aim: vectors.nearest(*place, aim, K, passing, exact=exact).numbers
+            return lambda aim: nearest.nearest(*place, aim, K, passing, exact=exact).numbers
 
         told[UNFILTERED] = questions.asked(side(every()), count, true[str(EVERY)])
         told["exact"] = questions.asked(side(every(), True), count, true[str(EVERY)])
@@ -92,7 +92,7 @@ def _with_deletions(library: Library, path: Path) -> dict[str, float]:
         place = (connection, library.root, active)
         passing = Passing(gone, others=True)
         return questions.asked(
-            lambda aim: vectors.nearest(*place, aim, K, passing).numbers, count, kept
+            lambda aim: nearest.nearest(*place, aim, K, passing).numbers, count, kept
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from index import Library, Query, catalogue, registered, selection, vectors
+from index import Library, Query, catalogue, nearest, registered, selection, vectors
 from index.places import places
 from index.record import pixel_id
 from index.thumbnails import thumbnail_path
@@ -106,7 +106,7 @@ def _check_vectors(
     held = np.array(list(twin.rows), np.int64)
     alive = set(held[passing.mask(held)].tolist())
     for aim in unit(np.random.default_rng(1).normal(size=(3, given.width))):
-        near = vectors.nearest(connection, library.root, active, aim, 10, passing)
+        near = nearest.nearest(connection, library.root, active, aim, 10, passing)
         twin.check(near, aim, 10, alive)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from index.vectors import Near
+from index.nearest import Near
 
 
 class NumpyVectors:

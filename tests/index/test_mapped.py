@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 import pytest
 
-from index import layout, mapped, scan
+from index import blocks, layout, mapped, scan
 from tests.index.rows import unit
 
 WIDTH = 16
@@ -26,7 +26,7 @@ def written(path: Path, count: int) -> np.ndarray:
 def test_pieces_together_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = written(tmp_path / "snap", 800)
     monkeypatch.setattr(scan, "PIECE", 4_000)
-    opened = mapped.opened(tmp_path / "snap")
+    opened = mapped.opened(tmp_path / "snap", blocks.sums_of(tmp_path / "snap"))
     assert opened is not None
     given_back: list[int] = []
     passing = np.arange(801) % 3 > 0
@@ -45,7 +45,7 @@ def test_memory_is_given_back_until_the_file_is_asked_for_often(tmp_path: Path) 
     rows = written(tmp_path / "snap", 100)
     answers = []
     for times in range(1, mapped.FEW + 3):
-        opened = mapped.opened(tmp_path / "snap")
+        opened = mapped.opened(tmp_path / "snap", blocks.sums_of(tmp_path / "snap"))
         assert opened is not None
         assert (opened.after_piece is None) == (times > mapped.FEW)
         answers.append(scan.candidates(opened.index, rows[0], 5, None, None, opened.after_piece))
@@ -54,10 +54,10 @@ def test_memory_is_given_back_until_the_file_is_asked_for_often(tmp_path: Path) 
 
 def test_another_file_at_the_same_path_is_seen(tmp_path: Path) -> None:
     first = written(tmp_path / "snap", 50)
-    old = mapped.opened(tmp_path / "snap")
+    old = mapped.opened(tmp_path / "snap", blocks.sums_of(tmp_path / "snap"))
     written(tmp_path / "next", 60)
     (tmp_path / "next").replace(tmp_path / "snap")
-    new = mapped.opened(tmp_path / "snap")
+    new = mapped.opened(tmp_path / "snap", blocks.sums_of(tmp_path / "snap"))
     assert old is not None and new is not None
     assert (old.index.ntotal, new.index.ntotal) == (50, 60)
     assert scan.candidates(old.index, first[7], 1)[1].tolist() == [8]
@@ -68,4 +68,5 @@ def test_what_faiss_cannot_read_is_no_index(tmp_path: Path, data: bytes | None) 
     path = tmp_path / "snap"
     if data is not None:
         path.write_bytes(data)
-    assert mapped.opened(path) is None
+    sums = () if data is None else blocks.sums_of(path)
+    assert mapped.opened(path, sums) is None

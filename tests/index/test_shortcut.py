@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from index import Library, Query, registered, scan, selection, snapshot, vectors
+from index import Library, Query, nearest, registered, scan, selection, snapshot, sound
 from index.refresh import refresh
 from tests.index.given import WIDTH, Given
 from tests.index.oracle import NumpyVectors, recall
@@ -37,17 +37,17 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Library, NumpyVector
 def plan_of(library: Library) -> snapshot.Plan:
     with library.store.reading() as connection:
         active = registered.active(connection)
-        now = vectors.sound(connection, library.root, active)
+        now = sound.current(connection, library.root, active)
         assert now is not None
-        return now.plan
+        return now.snapshot.plan
 
 
-def found(library: Library, aim: np.ndarray, k: int, query: Query = Query()) -> vectors.Near:  # noqa: B008
+def found(library: Library, aim: np.ndarray, k: int, query: Query = Query()) -> nearest.Near:  # noqa: B008
     with library.store.reading() as connection:
         active = registered.active(connection)
         passing = selection.passing(connection, query)
         place = (connection, library.root, active, aim, k, passing)
-        return vectors.nearest(*place, exact=query.exact)
+        return nearest.nearest(*place, exact=query.exact)
 
 
 def aims(twin: NumpyVectors) -> np.ndarray:

@@ -11,14 +11,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from index import Library, Query, mapped, registered, scan, selection, snapshot, vectors
+from index import (
+    Library,
+    Query,
+    blocks,
+    mapped,
+    registered,
+    scan,
+    selection,
+    snapshot,
+    sound,
+    vectors,
+)
+from index.nearest import SLACK, Near
+from index.nearest import nearest as asked
 from index.refresh import YOUNG_ROWS, allowance, refresh
 from index.snapshot import POINTER
-from index.vectors import SLACK, Near
 from tests.index.given import WIDTH, Given
 from tests.index.oracle import NumpyVectors
 from tests.index.rows import id_of, insert_rows, unit
@@ -31,7 +44,7 @@ def nearest(library: Library, aim: object, k: int | None, query: Query = Query()
         active = registered.active(connection)
         passing = selection.passing(connection, query)
         place = (connection, library.root, active, np.asarray(aim), k, passing)
-        return vectors.nearest(*place, exact=query.exact)
+        return asked(*place, exact=query.exact)
 
 
 def snapshots_of(library: Library) -> Path:
@@ -41,7 +54,7 @@ def snapshots_of(library: Library) -> Path:
 def has_sound_snapshot(library: Library) -> bool:
     with library.store.reading() as connection:
         active = registered.active(connection)
-        return vectors.sound(connection, library.root, active) is not None
+        return sound.current(connection, library.root, active) is not None
 
 
 class Shelf(RuleBasedStateMachine):
@@ -245,6 +258,69 @@ def test_a_damaged_snapshot_is_never_served_and_is_made_again(
     assert not [d for d in library.verify() if d.kind == "snapshot"]
 
 
+def rot(path: Path, place: int) -> None:
+    """One bit turns, and neither size nor time tells."""
+    stat = path.stat()
+    data = bytearray(path.read_bytes())
+    data[place] ^= 64
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.999])
+def test_rot_is_seen_in_what_is_read(
+    library: Library, monkeypatch: pytest.MonkeyPatch, place: float
+) -> None:
+    monkeypatch.setattr(blocks, "SIZE", 512)
+    rows = unit(NOISE.normal(size=(600, WIDTH)))
+    insert_rows(library, rows, [n % 5 for n in range(600)])
+    refresh(library.store, force=True)
+    (path,) = snapshots_of(library).glob("snap-*.faiss")
+    os.utime(path, ns=(0, 10**18))
+    query = Query("anything", k=3, everything=True, where="steps = 0", mode="pixels")
+    before = [hit.entry.seq for hit in library.search(query).hits]
+    for _ in range(2):
+        assert has_sound_snapshot(library)
+        rot(path, int(place * path.stat().st_size))
+        monkeypatch.setattr(mapped, "_last", None)  # as another process would find it
+        assert has_sound_snapshot(library)
+        asking = [library.search(query) for _ in range(mapped.FEW + 2)]  # in pieces, then gathered
+        assert all([hit.entry.seq for hit in answer.hits] == before for answer in asking)
+        assert not [d for d in library.verify() if d.kind == "snapshot"]
+        refresh(library.store, force=True)
+        (path,) = snapshots_of(library).glob("snap-*.faiss")
+        os.utime(path, ns=(0, 10**18))
+
+
+def test_what_was_emptied_is_left_out_until_the_snapshot_is_mended(library: Library) -> None:
+    """Another process writes snapshots meanwhile, so that emptying cannot."""
+    twin = NumpyVectors()
+    rows = unit(NOISE.normal(size=(300, WIDTH)))
+    twin.rows.update(zip(insert_rows(library, rows, [0] * 300), rows, strict=True))
+    refresh(library.store, force=True)
+    gone = [3, 150, 300]
+    library.delete([id_of(number) for number in gone])
+    with FileLock(snapshots_of(library) / "building"):
+        library.empty_trash()
+        with library.store.reading() as connection:
+            held = sound.current(connection, library.root, registered.active(connection))
+        assert held is not None and sorted(held.gone.tolist()) == gone
+        assert [d.kind for d in library.verify() if d.kind != "missing"] == ["snapshot"]
+        for number in gone:
+            aim = twin.rows[number]
+            for query in (Query(), Query(where="steps = 0")):
+                alive = set(twin.rows) - set(gone)
+                twin.check(nearest(library, aim, 10, query), aim, 10, alive)
+    assert refresh(library.store)
+    assert has_sound_snapshot(library)
+    assert {d.kind for d in library.verify()} <= {"missing"}  # there are rows alone
+    (path,) = snapshots_of(library).glob("snap-*.faiss")
+    data = path.read_bytes()
+    assert [n for n in twin.rows if twin.rows[n].astype(np.float16).tobytes() in data] == sorted(
+        set(twin.rows) - set(gone)
+    )
+
+
 def test_a_snapshot_of_other_rows_is_never_served(library: Library) -> None:
     """As many rows, other numbers: the count alone would not tell."""
     insert_rows(library, unit(NOISE.normal(size=(3, WIDTH))), [0, 0, 0])
@@ -261,7 +337,7 @@ def test_old_snapshots_go_and_whoever_maps_one_keeps_it(library: Library) -> Non
     with library.store.reading() as connection:
         now = snapshot.current(library.root, registered.active(connection))
     assert now is not None
-    old = mapped.opened(snapshots_of(library) / now.file)
+    old = mapped.opened(snapshots_of(library) / now.file, now.sums)
     assert old is not None
     insert_rows(library, unit(NOISE.normal(size=(10, WIDTH))), [0] * 10)
     refresh(library.store, force=True)
