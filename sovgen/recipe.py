@@ -179,9 +179,7 @@ def _check_whole(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadRecipe(f"The {name} must be a whole number, not {value!r}.")
     if not low <= value <= high:
-        raise BadRecipe(
-            f"The {name} {value} is out of range.", f"Give a {name} from {low} to {high}."
-        )
+        raise BadRecipe(f"The {name} {value} is out of range.", f"It goes from {low} to {high}.")
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:
@@ -189,7 +187,7 @@ def _check_number(name: str, value: object, low: float, high: float) -> None:
         raise BadRecipe(f"The {name} must be a number, not {value!r}.")
     if not (math.isfinite(value) and low <= value <= high):
         raise BadRecipe(
-            f"The {name} {value} is out of range.", f"Give a {name} from {low:g} to {high:g}."
+            f"The {name} {value} is out of range.", f"It goes from {low:g} to {high:g}."
         )
 
 

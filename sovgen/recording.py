@@ -60,11 +60,14 @@ def new_entry(
 
 
 def stem_of(picture: Picture, private: bool) -> str:
-    """What the file's name begins with; together no longer than the library keeps."""
+    """What the file's name begins with; together no longer than the library keeps.
+
+    private: a seed in it would prove a guessed prompt
+    """
+    if private:
+        return "picture"
     seed = str(picture.recipe.seed)
-    room = LONGEST_SLUG - len(seed) - 1
-    name = "picture" if private else slug(plain_words(picture.recipe.prompt), room)
-    return f"{name}-{seed}"
+    return f"{slug(plain_words(picture.recipe.prompt), LONGEST_SLUG - len(seed) - 1)}-{seed}"
 
 
 def _settings(recipe: Recipe) -> dict[str, object]:

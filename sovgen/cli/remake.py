@@ -14,6 +14,8 @@ from sovgen.cli.session import Session, notice
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from sovgen.studio import Studio
+
 # What another batch shape, thread count or machine may change: 1/255 in 0.1 % of the values.
 SLIGHT, SHARE = 1, 0.001
 
@@ -42,13 +44,24 @@ def remake(session: Session, prefix: str, model: str | None, additions: Path | N
         notice(f"The weights of {source} are not those that drew it.")
     folders = [additions] if additions else []
     studio = Studio(library, source, device=entry.device, dtype=entry.dtype, folders=folders)
-    for name in studio.changed_additions(entry.id):
+    for name in _changed(studio, entry.id):
         notice(f"The file of {name} is not the one that drew it.")
     again = studio.remake(entry.id)
     if pixel_id(again.image) == entry.id:
         click.echo("The same picture, to the last pixel.")
     else:
         click.echo(_compared(read_picture(entry.path)[1], again.image))
+
+
+def _changed(studio: Studio, id: str) -> list[str]:
+    from sovgen.errors import ModelMissing
+
+    try:
+        return studio.changed_additions(id)
+    except ModelMissing as error:
+        raise Failure(
+            error.message, f"It drew the picture: say where it lies by --additions. {error.hint}"
+        ) from error
 
 
 def _compared(before: Image, after: Image) -> str:

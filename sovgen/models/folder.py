@@ -57,6 +57,11 @@ def _kind(path: Path, index: Mapping[str, Any]) -> Family:
     if isinstance(name, list):
         raise _own_code(path, str(name[-1]))
     kind = family_of(name)
+    if kind is None and "Upscale" in str(name):
+        raise ModelUnsupported(
+            f"{path.name} is a {name}: it enlarges pictures, it draws none from words.",
+            "Give it to `sovgen upscale` as --upscaler.",
+        )
     if kind is None:
         raise ModelUnsupported(
             f"{path.name} is a {name}, which sovgen cannot drive.",

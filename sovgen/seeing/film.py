@@ -14,6 +14,7 @@ from sovgen.errors import BrokenPicture
 from sovgen.generate.conditioning import condition
 from sovgen.generate.decoding import decode
 from sovgen.generate.encoding import encode
+from sovgen.generate.equipment import additions_of, equip_for
 from sovgen.generate.filling import fill
 from sovgen.generate.generator import is_guided
 from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
@@ -64,23 +65,36 @@ def watch(
     """Draw a recipe and keep so many of its moments, the first and the last among them.
 
     source: what dissolves, cut to the recipe's size; else the picture that was drawn
-    Raises BadRecipe, and BrokenPicture when what comes of it is no picture.
+    Raises BadRecipe, what `additions_of` raises, and BrokenPicture when what comes of it is no
+    picture.
     """
     from PIL import ImageOps
 
-    filled = fill(model, recipe)
+    additions = additions_of(model, recipe, {})
+    filled = additions.named_in(fill(model, recipe))
+    guided = is_guided(model, filled)
+    equipment = equip_for(model, filled, additions, {}, guided)
     texts = condition(
         model,
         [filled.prompt],
         [filled.negative],
-        guided=is_guided(model, filled),
+        guided=guided,
         steps=filled.steps or 1,
         clip_skip=filled.clip_skip,
     )
     chances = generators([filled.seed])
     noise = draw_noise(model, filled.width or 0, filled.height or 0, chances)
     moments: list[Moment] = []
-    latents = denoise(model, texts, noise, chances, filled, on_step, on_moment=moments.append)
+    latents = denoise(
+        model,
+        texts,
+        noise,
+        chances,
+        filled,
+        on_step,
+        equipment=equipment,
+        on_moment=moments.append,
+    )
     picture = _seen(model, latents)
     ground = ImageOps.fit(source.convert("RGB"), picture.size) if source else picture
     kept = _spread(len(moments), frames)

@@ -74,6 +74,7 @@ def test_remake_tells_of_an_addition_that_has_changed(
     assert lost.exit_code == 1
     assert "no LoRA 'style'" in lost.stderr
     additions.save_kohya(additions.lora_of(tiny.sd1(), seed=1), style, tiny.sd1())
+    assert "--additions" in lost.stderr
     changed = cli(root, "remake", made["id"][:8], "--additions", tmp_path, **data)
     assert changed.exit_code == 1
     assert "style is not the one that drew it" in changed.stderr

@@ -152,6 +152,7 @@ def test_broken_configuration_is_named(folder: Path) -> None:
     ("changes", "says"),
     [
         ({"_class_name": "KolorsPipeline"}, "KolorsPipeline"),
+        ({"_class_name": "StableDiffusionUpscalePipeline"}, "it enlarges pictures"),
         ({"_class_name": ["my_pipeline", "MyPipeline"]}, "own code"),
         ({"unet": ["my_denoiser", "MyUNet"]}, "own code"),
         ({"vae": ["diffusers", "AutoencoderKLWan"]}, "AutoencoderKLWan"),

@@ -12,7 +12,7 @@ from diffusers import DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscr
 from PIL import Image
 
 from index.encoder import load_encoder
-from sovgen.errors import BadRecipe
+from sovgen.errors import BadRecipe, ModelMissing
 from sovgen.generate.generator import generate
 from sovgen.generate.watching import Moment, Watched, picture_in
 from sovgen.models.load import Model, load_model
@@ -22,6 +22,7 @@ from sovgen.seeing.chart import Line, Panel, chart
 from sovgen.seeing.film import watch
 from sovgen.seeing.strip import film_strip
 from sovgen.seeing.sweep import REFERENCE, Measured, Sweep, Way, sweep
+from tests import tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -96,6 +97,17 @@ def test_film_ends_at_the_picture_that_drawing_gives(sd2: Model, sampler: str) -
     assert film.frames[-1].step == film.steps
     noise = [frame.noise for frame in film.frames]
     assert noise == sorted(noise, reverse=True)
+
+
+def test_film_has_the_additions_of_the_recipe(sd2: Model, tmp_path: Path) -> None:
+    tiny.vae(scaling_factor=0.3).save_pretrained(tmp_path / "soft")
+    recipe = replace(FOX, vae=str(tmp_path / "soft"))
+    [drawn] = generate(sd2, [recipe])
+    assert watch(sd2, recipe, 2).picture == drawn.image
+    with pytest.raises(ModelMissing):
+        watch(sd2, replace(FOX, loras=("nowhere",)), 2)
+    [plain] = generate(sd2, [FOX])
+    assert watch(sd2, FOX, 2).picture == plain.image
 
 
 def test_film_lets_another_picture_dissolve(sd2: Model) -> None:

@@ -19,7 +19,7 @@ from sovgen.models.additions import kinds
 from sovgen.models.additions.kinds import kind_of
 from sovgen.models.description import read_layout
 from sovgen.models.identity import DIGITS
-from sovgen.models.store import find_model, models_folder
+from sovgen.models.store import Found, find_model, models_folder
 from sovgen.models.upscaler import weights_of
 from sovgen.models.weights import SAFE, find_weights, read_header, refuse_pickle
 
@@ -33,6 +33,8 @@ TITLES = {
     kinds.ADAPTER: ("an IP-Adapter", "--adapter"),
     kinds.UPSCALER: ("an upscaler", "--upscaler"),
 }
+# Pipelines of their own, by what they are called beside a model.
+_WHOLE = {kinds.MODEL: "refiner", kinds.UPSCALER: "upscaler"}
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ def find_addition(kind: str, source: str, folders: Sequence[Path] = ()) -> Addit
     Raises ModelMissing with the nearest names of its kind, UnsafeWeights for a pickle,
     ModelUnsupported for what is of another kind, and ModelDamaged.
     """
-    if kind in (kinds.MODEL, kinds.UPSCALER):
-        found = find_model(source, folders)
+    if kind in _WHOLE:
+        found = _whole(kind, source, folders)
         return Addition(kind, found.name, found.path, _files(kind, found.path))
     if os.sep not in source:
         for path in _named(source, folders):
@@ -75,6 +77,13 @@ def find_addition(kind: str, source: str, folders: Sequence[Path] = ()) -> Addit
     if path.exists():
         return _at(kind, path)
     raise _missing(kind, source, folders)
+
+
+def _whole(kind: str, source: str, folders: Sequence[Path]) -> Found:
+    try:
+        return find_model(source, folders)
+    except ModelMissing as error:
+        raise ModelMissing(f"There is no {_WHOLE[kind]} {source!r}.", error.hint) from error
 
 
 def list_additions(folders: Sequence[Path] = ()) -> list[Addition]:
