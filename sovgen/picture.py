@@ -107,6 +107,8 @@ def a1111_text(recipe: Recipe, model_hash: str) -> str:
         "Variation seed": recipe.variation_seed,
         "Variation seed strength": _shown(recipe.variation),
         "Denoising strength": _shown(recipe.strength),
+        "Refiner": recipe.refiner,
+        "Refiner switch at": _shown(recipe.refine_from),
         "RNG": "CPU",
         "Version": "sovgen",
     }

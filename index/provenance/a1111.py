@@ -25,6 +25,8 @@ KEYWORD = "parameters"
 _PAIR = re.compile(r'\s{0,9}(\w[\w \-/]{1,80}):\s{0,9}("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _LORA = re.compile(r"<lora:([^:<>]{1,200})(?::([-+]?[\d.]{1,9}))?[^<>]{0,200}>")
 _SIZE = re.compile(r"(\d{1,9})x(\d{1,9})")
+# Behind the name of a refiner: `sd_xl_refiner_1.0 [7440042bbd]`.
+_HASH = re.compile(r"\s*\[[0-9a-f]+\]$")
 _NEGATIVE = "Negative prompt:"
 _LEAST_PAIRS = 3
 _LONGEST_LINE = 200_000
@@ -33,6 +35,10 @@ _LABELS = {
     "schedule": "Schedule type",
     "guidance_from": "Skip Early CFG",
     "vae": "VAE",
+    "refiner": "Refiner",
+    "refine_from": "Refiner switch at",
+    "variation": "Variation seed strength",
+    "variation_seed": "Variation seed",
 }
 _SCHEDULES = ("karras", "exponential", "beta", "simple")
 _KNOWN = frozenset(("Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Model hash"))
@@ -91,8 +97,21 @@ def _settings(told: Mapping[str, str], prompt: str) -> dict[str, object]:
         "loras": loras or None,
         "vae": values.filled(told.get(_LABELS["vae"])),
         "guidance_from": values.number(told.get(_LABELS["guidance_from"])),
+        **_both(
+            refiner=_HASH.sub("", told.get(_LABELS["refiner"], "")) or None,
+            refine_from=values.number(told.get(_LABELS["refine_from"])),
+        ),
+        **_both(
+            variation=values.number(told.get(_LABELS["variation"])),
+            variation_seed=values.whole(told.get(_LABELS["variation_seed"])),
+        ),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _both(**pair: object) -> dict[str, object]:
+    """Two settings of which neither says anything alone."""
+    return {} if None in pair.values() else pair
 
 
 def _lines(written: str) -> list[str]:

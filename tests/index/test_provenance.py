@@ -142,6 +142,19 @@ class TestA1111:
         assert making.settings == {"clip_skip": 2, "guidance_from": 0.2}
         assert making.extra == {"Schedule type": "Align Your Steps"}
 
+    def test_a_refiner_and_a_variation_are_read_where_both_their_halves_are_told(self) -> None:
+        line = "a fox\nSteps: 20, Sampler: Euler, Seed: 1, Variation seed: 5, "
+        making = png(
+            parameters=line + "Refiner: sd_xl_refiner_1.0 [7440042bbd], Refiner switch at: 0.8"
+        )
+        assert making is not None
+        assert making.settings == {"refiner": "sd_xl_refiner_1.0", "refine_from": 0.8}
+        assert making.extra == {"Variation seed": "5"}
+        making = png(parameters=line + "Variation seed strength: 0.2, Refiner: x")
+        assert making is not None
+        assert making.settings == {"variation": 0.2, "variation_seed": 5}
+        assert making.extra == {"Refiner": "x"}
+
     def test_a_latin1_chunk_reads_the_same(self) -> None:
         notes = PngInfo()
         notes.add_text("parameters", self.TEXT)

@@ -416,6 +416,10 @@ def test_transformers_take_loras_and_vaes_too(
     assert apart(inked, plain) > 8
     assert apart(draw(model, replace(fox, vae="soft")), plain) > 8
     assert draw(model, fox) == plain
+    pipe = tiny.sd1()
+    additions.save_kohya(additions.lora_of(pipe), tmp_path / "other.safetensors", pipe)
+    with pytest.raises(ModelUnsupported, match=r"other is a LoRA for Stable Diffusion 1\.x"):
+        draw(model, replace(fox, loras=("other",)))
     flat = {name.removeprefix("transformer."): tensor for name, tensor in lora.items()}
     if name == "pixart":
         _save_flat(flat, tmp_path / "flat.safetensors")

@@ -86,6 +86,9 @@ def test_a1111_line_tells_what_steered_the_picture() -> None:
     line = a1111_text(steered, FOX.model_hash).split("\n")[-1]
     assert "Sampler: Euler, Schedule type: Beta" in line
     assert "Clip skip: 2, Skip Early CFG: 0.25" in line
+    refined = replace(FULL, refiner="sd_xl_refiner_1.0", refine_from=0.8)
+    line = a1111_text(refined, FOX.model_hash).split("\n")[-1]
+    assert "Refiner: sd_xl_refiner_1.0, Refiner switch at: 0.8" in line
 
 
 def test_private_picture_does_not_name_the_words_that_its_prompt_may_use() -> None:

@@ -39,6 +39,10 @@ _OF_TRANSFORMERS = {
     "joint_blocks": "a LoRA for Stable Diffusion 3",
     "transformer.transformer_blocks": "a LoRA for a model whose denoiser is a transformer",
 }
+_OF_UNETS = {
+    "down_blocks": "a LoRA for Stable Diffusion 1.x, 2.x or XL",
+    "input_blocks": "a LoRA for Stable Diffusion XL",
+}
 # Where diffusers writes what PEFT was told: alpha, for one, and whether it is over the root of r.
 _TOLD = "lora_adapter_metadata"
 _PEFT = "base_model.model."
@@ -66,7 +70,7 @@ class Layer:
 
 
 def _refuse_others(model: Model, lora: Addition) -> None:
-    others = _OTHERS | (_OF_TRANSFORMERS if model.kind.denoiser == "unet" else {})
+    others = _OTHERS | (_OF_TRANSFORMERS if model.kind.denoiser == "unet" else _OF_UNETS)
     for name in read_header(lora.files[0]).tensors:
         for piece, what in others.items():
             if piece in name:
