@@ -13,6 +13,7 @@ NAMES = (
     "library",
     "generate",
     "fast",
+    "backends",
     "add",
     "help",
     "calibration",

@@ -3,8 +3,8 @@
 Every side is a process of its own, so that its peak memory is its own: loading, one picture to warm
 up, then some that are timed. `python -m tests.benchmarks fast sd15` draws with a model of Stable
 Diffusion 1.5's shape and random weights at 256 x 256, `bundled` with the bundled model, `saving`
-measures settings that save work, `backends` one evaluation of the bundled U-Net. Processor seconds
-stand beside wall seconds, since only they mean something on a machine that others use too.
+measures settings that save work. Processor seconds stand beside wall seconds, since only they mean
+something on a machine that others use too.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.measure import FOLDER, interleave, print_table, run_child, spread
+from tests.benchmarks.similarity import ssim
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,15 +59,16 @@ def main(arguments: Sequence[str]) -> None:
     if arguments and arguments[0] == "side":
         _side(*arguments[1:])
         return
-    for name in arguments or ("bundled", "sd15", "saving", "backends"):
-        {"saving": _print_saving, "backends": _print_backends}.get(
-            name, lambda name=name: _print_sides(name)
-        )()
+    for name in arguments or ("bundled", "sd15", "saving"):
+        if name == "saving":
+            _print_saving()
+        else:
+            _print_sides(name)
 
 
 def _print_sides(shape: str) -> None:
     pixels, steps, _ = SHAPES[shape]
-    folder = str(_folder(shape))
+    folder = str(folder_of(shape))
     command = [sys.executable, "-m", "tests.benchmarks", "fast", "side"]
 
     def run(side: str) -> Timed:
@@ -92,7 +92,8 @@ def _print_sides(shape: str) -> None:
     print_table(f"Warm, {shape}, {steps} steps, {pixels} x {pixels}", columns, rows)
 
 
-def _folder(shape: str) -> Path:
+def folder_of(shape: str) -> Path:
+    """The folder of the model of that shape, made if it is not there."""
     from index.bundled import bundled_model
 
     return bundled_model() if shape == "bundled" else _sd15()
@@ -192,8 +193,16 @@ def _print_saving() -> None:
     for name, setting in SAVING.items():
         pixels, processor = _drawn(model, plain, setting)
         rows.append([name, f"{processor:.3f}", f"{pace / processor:.2f}"])
-        rows[-1] += [*_change(full, pixels), f"{_adherence(encoder, prompts, pixels):.3f}"]
-    columns = ["what is saved", "processor s", "times as fast", "mean change of 255", "PSNR"]
+        rows[-1] += [*_change(full, pixels), f"{ssim(full, pixels):.3f}"]
+        rows[-1] += [f"{_adherence(encoder, prompts, pixels):.3f}"]
+    columns = [
+        "what is saved",
+        "processor s",
+        "times as fast",
+        "mean change of 255",
+        "PSNR",
+        "SSIM",
+    ]
     print_table("What saving work changes, bundled model, 20 steps", [*columns, "adherence"], rows)
 
 
@@ -226,87 +235,3 @@ def _adherence(encoder: Any, prompts: Sequence[str], pixels: NDArray[np.float64]
 
     images = encoder.encode_images([Image.fromarray(array.astype("uint8")) for array in pixels])
     return float((images * encoder.encode_texts(prompts)).sum(axis=1).mean())
-
-
-def _print_backends() -> None:
-    """One guided evaluation of the bundled U-Net, alone and eight pictures together."""
-    import torch
-
-    from sovgen.models.load import load_model
-
-    exact = load_model(None, dtype="float32").denoiser
-    half = load_model(None, dtype="bfloat16").denoiser
-    rows = []
-    for pictures in (1, 8):
-        sample = torch.randn(2 * pictures, 8, 16, 16)
-        given = (sample, torch.tensor(500), torch.randn(2 * pictures, 32, 256))
-        sides: dict[str, Callable[[], Any]] = {
-            "torch, float32": lambda given=given: exact(*given),
-            "torch, bfloat16": lambda given=given: half(*given),
-        }
-        first = {}
-        makers = {"torch.compile, bfloat16": _compiled}
-        if find_spec("openvino"):  # pip install openvino, for this table only
-            makers["OpenVINO, bfloat16"] = _openvino
-        for name, make in makers.items():
-            began = time.perf_counter()
-            sides[name] = make(exact if "OpenVINO" in name else half, given)
-            sides[name]()
-            first[name] = time.perf_counter() - began
-        rows += _compared(sides, first, pictures)
-    columns = ["backend", "pictures", "processor ms", "first call, s"]
-    print_table("One guided evaluation of the bundled U-Net", columns, rows)
-
-
-def _compared(
-    sides: dict[str, Callable[[], Any]], first: dict[str, float], pictures: int
-) -> list[list[str]]:
-    import torch
-
-    def spent(side: Callable[[], Any]) -> float:
-        with torch.inference_mode():
-            side()
-            began = time.process_time()
-            for _ in range(5):
-                side()
-            return (time.process_time() - began) * 200
-
-    runs = interleave({n: lambda side=side: spent(side) for n, side in sides.items()}, ROUNDS)
-    return [
-        [name, str(pictures), spread(times, 1), f"{first[name]:.1f}" if name in first else ""]
-        for name, times in runs.items()
-    ]
-
-
-def _compiled(unet: Any, given: tuple[Any, ...]) -> Callable[[], Any]:  # noqa: ANN401
-    import torch
-
-    module = torch.compile(unet)
-
-    def evaluate() -> Any:  # noqa: ANN401
-        with torch.inference_mode():
-            return module(*given)
-
-    return evaluate
-
-
-def _openvino(unet: Any, given: tuple[Any, ...]) -> Callable[[], Any]:  # noqa: ANN401
-    import torch
-
-    openvino: Any = import_module("openvino")
-
-    class Plain(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.unet = unet
-
-        def forward(self, sample: Any, step: Any, states: Any) -> Any:  # noqa: ANN401
-            return self.unet(sample, step, states, return_dict=False)[0]
-
-    with torch.inference_mode():
-        converted = openvino.convert_model(Plain().eval(), example_input=given)
-    core = openvino.Core()
-    settings = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = core.compile_model(converted, "CPU", settings)
-    values = [tensor.numpy() for tensor in given]
-    return lambda: compiled(values)

@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from index import Library, Query
 from index.record import read_picture
+from tests import tiny
 from tests.cli.conftest import Cli, Program
 
 TWO_STEPS = ("--steps", "2")
@@ -111,6 +113,23 @@ def test_exact_draws_the_same_pixels_alone_as_in_company(cli: Cli, tmp_path: Pat
     alone = made(cli(tmp_path / "a", *words, "a boat"))
     company = made(cli(tmp_path / "b", *words, "a boat", "a tree"))
     assert alone[0]["id"] == company[0]["id"]
+
+
+def test_remake_tells_that_the_weights_have_changed_since(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    pipe = tiny.sd1()
+    pipe.save_pretrained(folder)
+    words = ("--model", folder, "--steps", 1, "--size", "64x64", "--seed", 1, "--json")
+    done = cli(tmp_path / "library", "generate", "a red fox", *words)
+    [made] = json.loads(done.stdout)
+    remake = ("remake", made["id"][:8], "--model", folder)
+    assert cli(tmp_path / "library", *remake).stderr == ""
+    with torch.no_grad():
+        pipe.unet.conv_out.bias += 0.5
+    pipe.unet.save_pretrained(folder / "unet")
+    again = cli(tmp_path / "library", *remake)
+    assert f"The weights of {folder} are not those that drew it." in again.stderr
+    assert again.exit_code == 1 and "Another picture" in again.stderr
 
 
 def test_remake_proves_that_the_recipe_is_the_picture(cli: Cli, drawn: Path) -> None:

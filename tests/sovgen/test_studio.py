@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from index import Library, Query
 from index.record import pixel_id, read_picture
 from sovgen import Recipe, Studio
-from sovgen.errors import BadRecipe, Interrupted
+from sovgen.errors import BadRecipe, BrokenPicture, Interrupted, OutOfMemory
 
 APPLE = Recipe("a red apple", seed=11, steps=2)
 
@@ -123,3 +124,23 @@ def test_a_consumer_that_leaves_early_loses_nothing(tmp_path: Path) -> None:
     library = Library.open(tmp_path / "library")
     assert library.info().pictures >= 1
     assert library.verify() == []
+
+
+@pytest.mark.parametrize(("trouble", "error"), [("no room", OutOfMemory), ("nan", BrokenPicture)])
+def test_trouble_in_the_second_picture_keeps_the_first_and_indexes_nothing_else(
+    tmp_path: Path, trouble: str, error: type[Exception]
+) -> None:
+    studio, steps = Studio(tmp_path / "library"), list[int]()
+
+    def on_step(step: int, _: int, latents: torch.Tensor) -> None:
+        steps.append(step)
+        if len(steps) > 2 and trouble == "no room":
+            torch.empty(2**60, dtype=torch.uint8)
+        if len(steps) == 4:
+            latents.fill_(float("nan"))
+
+    recipes = [Recipe("a red apple", seed=s, steps=2) for s in (1, 2)]
+    with pytest.raises(error):
+        list(studio.make(recipes, exact=True, on_step=on_step))
+    assert [entry.seed for entry in studio.library.list(Query())] == [1]
+    assert studio.library.verify() == []
