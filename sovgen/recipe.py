@@ -123,6 +123,11 @@ class Recipe:
             if getattr(self, name) is not None and getattr(self, other) is None:
                 raise BadRecipe(f"The {name.replace('_', ' ')} needs {what}.", _NEED_HINTS[other])
 
+    @property
+    def enlarges_alone(self) -> bool:
+        """Whether an upscaler makes it by itself: its model draws nothing."""
+        return self.upscale is not None and self.upscaler is not None and not self.strength
+
     def to_dict(self) -> dict[str, object]:
         """The fields that are set, as plain JSON values."""
         given = {name: value for name, value in vars(self).items() if value not in (None, ())}

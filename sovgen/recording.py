@@ -18,7 +18,7 @@ from sovgen.recipe import Recipe
 
 
 def new_entry(
-    picture: Picture, encoder_match: str, private: bool, extra: Mapping[str, object]
+    picture: Picture, encoder_match: str | None, private: bool, extra: Mapping[str, object]
 ) -> New:
     """A picture as the library takes it in; see `index.making` for the match and what is extra.
 

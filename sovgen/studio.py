@@ -88,10 +88,10 @@ class Studio:
 
     @cached_property
     def model(self) -> Model:
-        """The loaded model; loading happens at first use and raises ModelMissing and its kin."""
+        """The model; raises ModelMissing and its kin. Its weights come when they are needed."""
         from sovgen.models.load import load_model
 
-        options = {"safety": self._safety, "folders": self._folders}
+        options = {"safety": self._safety, "folders": self._folders, "later": True}
         return load_model(self._source, self._device, self._dtype, **options)  # type: ignore[arg-type]
 
     def turn(self, on_notice: OnNotice | None = None) -> AbstractContextManager[None]:
@@ -143,7 +143,10 @@ class Studio:
 
         wanted = [recipes] if isinstance(recipes, Recipe) else list(recipes)
         wanted, found = self._sourced(wanted, sources or {})
-        keep = self._keeper(private, record) if index else _write_here(private)
+        # An upscaler by itself is asked nothing by the model's towers, which stay on the disk.
+        drawn = not all(recipe.enlarges_alone for recipe in wanted)
+        match = self.encoder_match if index and drawn else None
+        keep = self._keeper(match, private, record) if index else _write_here(private)
         told = {"on_step": on_step, "on_notice": on_notice}
         alone = exact or (choice is not None and choice.until is not None)
 
@@ -224,8 +227,7 @@ class Studio:
 
         return judge
 
-    def _keeper(self, private: bool, record: Record | None) -> Keep:
-        match = self.encoder_match
+    def _keeper(self, match: str | None, private: bool, record: Record | None) -> Keep:
         vector = lru_cache(_REMEMBERED)(self._vector)
 
         def keep(pictures: Sequence[Picture]) -> list[Made]:

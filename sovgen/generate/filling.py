@@ -44,7 +44,8 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
     )
     _refuse_off_grid(model, filled)
     _refuse_beyond(model, filled)
-    refuse_unsteerable(model, filled)
+    if not filled.enlarges_alone:
+        refuse_unsteerable(model, filled)
     return filled
 
 

@@ -92,11 +92,12 @@ def generate(
     pictures = sources or {}
     known: dict[tuple[object, ...], Additions] = {}
     jobs = [_job(model, recipe, pictures, known) for recipe in recipes]
-    for sampler, schedule in {(job.recipe.sampler, job.recipe.schedule) for job in jobs}:
+    drawing = [job.recipe for job in jobs if not job.recipe.enlarges_alone]
+    for sampler, schedule in {(recipe.sampler, recipe.schedule) for recipe in drawing}:
         build_scheduler(str(sampler), model.own_scheduler, schedule)
     tell = on_notice or (lambda _: None)
     told = dict.fromkeys(notice for job in jobs for notice in job.notices)
-    if model.moving:
+    if drawing and model.moving:
         tell(f"{model.name} does not fit on {model.device}: its parts take turns there, slower.")
     for notice in told:
         tell(notice)
@@ -129,6 +130,8 @@ def _job(
     check_refiner(model, filled)
     filled = additions.named_in(filled)
     notices += differences(model, recipe)
+    if filled.enlarges_alone:
+        return _Job(filled, additions, tuple(notices), lengths=())
     for name in ("prompt", "negative") if model.guidance == "free" else ("prompt",):
         if dropped := dropped_words(model, getattr(recipe, name)):
             notices.append(
@@ -160,7 +163,8 @@ def _generate(
     for _, group in groupby(jobs, key=lambda job: job.shape):
         alike = list(group)
         size = batch or batch_size(model, alike[0].recipe)
-        in_tiles = decodes_in_tiles(model, alike[0].recipe)
+        drawing = not alike[0].recipe.enlarges_alone
+        in_tiles = drawing and decodes_in_tiles(model, alike[0].recipe)
         if in_tiles:
             tell("Whole, a picture of this size needs more memory than is free: decoding in tiles.")
         for start in range(0, len(alike), size):
@@ -182,15 +186,28 @@ def _draw(
     began = time.perf_counter()
     recipes = [job.recipe for job in jobs]
     first = recipes[0]
-    guided = is_guided(model, first)
-    equipment = equip_for(model, first, jobs[0].additions, sources, guided)
-    if first.upscale:
+    if first.enlarges_alone:
         images = [enlarge(model, recipe, sources, on_step) for recipe in recipes]
     else:
-        images = _images(model, recipes, sources, equipment, on_step)
+        images = _equipped(model, recipes, jobs[0].additions, sources, on_step)
     finished = [_cut_out(recipe, image) for recipe, image in zip(recipes, images, strict=True)]
     seconds = (time.perf_counter() - began) / len(jobs)
     return [_picture(model, *each, seconds) for each in zip(jobs, finished, strict=True)]
+
+
+def _equipped(
+    model: Model,
+    recipes: Sequence[Recipe],
+    additions: Additions,
+    sources: Mapping[str, Image.Image],
+    on_step: OnStep | None,
+) -> list[Image.Image | BrokenPicture]:
+    """By the model, with its additions."""
+    first = recipes[0]
+    equipment = equip_for(model, first, additions, sources, is_guided(model, first))
+    if first.upscale:
+        return [enlarge(model, recipe, sources, on_step) for recipe in recipes]
+    return _images(model, recipes, sources, equipment, on_step)
 
 
 def _images(

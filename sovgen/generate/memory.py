@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sovgen.errors import OutOfMemory
 from sovgen.models.room import decoding_bytes, free_bytes
@@ -71,8 +71,8 @@ def decodes_in_tiles(model: Model, recipe: Recipe) -> bool:
 @contextmanager
 def tiled(model: Model, wanted: bool = True) -> Iterator[None]:
     """Within, pictures are decoded in tiles, which blend into each other."""
-    vae = model.pipe.vae
-    if not wanted or not hasattr(vae, "enable_tiling") or vae.use_tiling:
+    vae: Any = model.pipe.vae if wanted else None
+    if not hasattr(vae, "enable_tiling") or vae.use_tiling:
         yield
         return
     vae.enable_tiling()

@@ -6,7 +6,9 @@ pipelines of another kind.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sovgen.models import prediction
@@ -14,9 +16,10 @@ from sovgen.models.card import read_card
 from sovgen.models.compute import part_dtypes, settle
 from sovgen.models.defaults import choose_defaults
 from sovgen.models.description import read_layout
-from sovgen.models.device import choose_place
+from sovgen.models.device import Place, choose_place
 from sovgen.models.identity import model_hash, refuse_changed
-from sovgen.models.model import Model
+from sovgen.models.layout import Layout
+from sovgen.models.model import Model, Opened
 from sovgen.models.opening import open_pipeline
 from sovgen.models.quiet import libraries_held_back
 from sovgen.models.store import find_model
@@ -31,12 +34,14 @@ def load_model(
     *,
     safety: bool = False,
     folders: Sequence[Path] = (),
+    later: bool = False,
 ) -> Model:
     """Load the model of that name or at that path; None is the bundled one.
 
     device, dtype: as in Recipe; None lets the machine decide
     safety: load the model's own safety checker too; its verdict is told, no picture is blackened
     folders: more places where models with names lie
+    later: leave the weights where they are until they are needed
 
     Raises ModelMissing, UnsafeWeights, ModelDamaged, ModelUnsupported, DeviceMissing or BadRecipe
     (an unknown dtype); all but damage within the tensors before anything large is read.
@@ -45,16 +50,15 @@ def load_model(
     layout = read_layout(found)
     refuse_changed(found.path)
     place = choose_place(device, dtype)
-    with libraries_held_back():
-        dtypes = part_dtypes(place.device, place.dtype, layout)
-        pipe = open_pipeline(layout, dtypes, safety=safety)
-        moving = settle(pipe, getattr(pipe, layout.kind.denoiser), place.device)
+    opening: Callable[[], Opened] = partial(_open, layout, place, safety)
     if prediction.is_open(layout):
+        pipe = (asked := opening()).pipe
         layout = prediction.closed(layout, pipe)
-    own = pipe.scheduler
+        opening = partial(replace, asked, own_scheduler=pipe.scheduler)
+    scheduler = layout.configs["scheduler"]
     card = read_card(found.path)
-    return Model(
-        pipe=pipe,
+    model = Model(
+        opening=opening,
         name=found.name,
         source=str(found.path),
         hash=model_hash(layout),
@@ -64,15 +68,24 @@ def load_model(
         native_size=layout.native_size,
         cell=layout.cell,
         grid=layout.grid,
-        defaults=choose_defaults(layout, card, type(own).__name__, own.config),
+        defaults=choose_defaults(layout, card, layout.parts["scheduler"], scheduler),
         guidance=layout.guidance,
         tokens=layout.tokens,
         device=place.device,
         dtype=place.dtype,
         dtype_reason=place.reason,
-        own_scheduler=own,
         checks_safety=safety,
         largest_side=layout.largest_side,
         folders=tuple(folders),
-        moving=moving,
     )
+    if not later:
+        _ = model.opened
+    return model
+
+
+def _open(layout: Layout, place: Place, safety: bool) -> Opened:
+    with libraries_held_back():
+        dtypes = part_dtypes(place.device, place.dtype, layout)
+        pipe = open_pipeline(layout, dtypes, safety=safety)
+        moving = settle(pipe, getattr(pipe, layout.kind.denoiser), place.device)
+    return Opened(pipe, pipe.scheduler, moving)

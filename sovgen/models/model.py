@@ -5,8 +5,9 @@ Holds what loading found out; knows neither how it was found nor how pictures ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,24 @@ if TYPE_CHECKING:
     from sovgen.models.upscaler import Upscaler
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What loading gives.
+
+    pipe: the diffusers pipeline, on its device; own_scheduler: as it came with it
+    moving: the weights do not fit on the device, so that each part moves there when it is needed
+    """
+
+    pipe: Any
+    own_scheduler: Any
+    moving: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A pipeline ready to draw.
 
-    pipe: the diffusers pipeline, on its device
+    opening: loads the weights, at the first use of what they are needed for
     name, source: what recipes call it; the folder or file that it came from
     hash: 16 hex digits, see `sovgen.models.identity`
     kind, configs: its row in the table of families, and the configurations of its parts
@@ -34,7 +48,6 @@ class Model:
     guidance: how it is guided, see `sovgen.models.family`
     tokens: how many tokens each text tower reads, its markers included
     device, dtype, dtype_reason: where the denoiser computes, and why so
-    moving: the weights do not fit on the device, so that each part moves there when it is needed
     checks_safety: the pipeline brought its safety checker
     folders: where models with names lie besides the usual place
     upscalers: those that recipes have asked for, by name and by source, filled while drawing
@@ -45,7 +58,7 @@ class Model:
     Drawing with one Model from two threads at once is not supported.
     """
 
-    pipe: Any
+    opening: Callable[[], Opened]
     name: str
     source: str
     hash: str
@@ -61,17 +74,35 @@ class Model:
     device: str
     dtype: str
     dtype_reason: str
-    own_scheduler: Any
     checks_safety: bool = False
     largest_side: int | None = None
     folders: tuple[Path, ...] = ()
-    moving: bool = False
     upscalers: dict[str, Upscaler] = field(default_factory=dict, repr=False)
     refiners: dict[str, Model] = field(default_factory=dict, repr=False)
     texts: dict[tuple[str, int | None, bool], tuple[Tensor, ...]] = field(
         default_factory=dict, repr=False
     )
     equipped: dict[str, Equipped] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def opened(self) -> Opened:
+        """Raises ModelDamaged for damage within the tensors."""
+        return self.opening()
+
+    @property
+    def pipe(self) -> Any:  # noqa: ANN401 - diffusers' pipelines share no typed base
+        """The diffusers pipeline, on its device."""
+        return self.opened.pipe
+
+    @property
+    def own_scheduler(self) -> Any:  # noqa: ANN401
+        """The scheduler that came with it."""
+        return self.opened.own_scheduler
+
+    @property
+    def moving(self) -> bool:
+        """Whether its parts take turns on the device."""
+        return self.opened.moving
 
     @property
     def denoiser(self) -> Any:  # noqa: ANN401 - diffusers' models share no typed base
@@ -86,7 +117,8 @@ class Model:
     @property
     def takes_mask(self) -> bool:
         """Whether it was made for inpainting: it is shown a mask and what is around it."""
-        return bool(self.denoiser.config.in_channels == 2 * self.channels + 1)
+        takes = self.configs[self.kind.denoiser].get("in_channels", 4)
+        return bool(takes == 2 * self.configs["vae"].get("latent_channels", 4) + 1)
 
     @property
     def max_tokens(self) -> int:

@@ -17,6 +17,7 @@ from sovgen.generate.generator import generate
 from sovgen.models.load import Model, load_model
 from sovgen.picture import Picture, encode_png
 from sovgen.recipe import Recipe
+from sovgen.studio import Studio
 from tests import upscalers
 from tests.sovgen.scenes import SHADES
 
@@ -64,6 +65,24 @@ def test_x4_folder_draws_what_its_own_pipeline_draws(mini: Model, folders: Path)
     assert np.abs(apart).max() <= 1
     assert encode_png(draw(mini, picture.recipe)) == encode_png(picture)
     assert list(picture.additions["upscaler"]) == ["x4"]
+
+
+def test_an_upscaler_by_itself_leaves_the_models_weights_where_they_are(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    studio = Studio(tmp_path / "library", device="cpu", dtype="float32", folders=[folders])
+    recipe = replace(LARGER, upscaler="x4")
+    given = {str(recipe.init): SHADES}
+    [alone] = studio.make(recipe, sources=given)
+    assert alone.entry is not None
+    assert (alone.entry.model, alone.entry.encoder_match) == ("sovgen-mini", None)
+    assert "opened" not in vars(studio.model)
+    [redrawn] = studio.make(replace(recipe, strength=0.5), sources=given)
+    assert "opened" in vars(studio.model)
+    assert redrawn.picture.id != alone.picture.id
+    [again] = studio.make(recipe, sources=given, index=False)
+    assert again.picture.id == alone.picture.id
 
 
 @pytest.mark.parametrize("kind", ["x2", "x4"])
