@@ -51,7 +51,8 @@ def list_models(form: str | None) -> None:
     """List the models and additions that have a name.
 
     The bundled one, and those in the folder models/ of the platform's data folder for sovgen. The
-    second column is what each is: model, lora, embedding, vae, controlnet or adapter.
+    second column is what each is: model, lora, embedding, vae, controlnet,
+    adapter or upscaler.
     """
     from sovgen.models.additions.shelf import list_shelf
 
@@ -138,11 +139,12 @@ def verify(model: str | None) -> None:
 def add(path: Path, name: str | None) -> None:
     """Give a model that lies elsewhere a name.
 
-    It stays where it is; a link stands in the folder of models.
+    Or a LoRA, another addition, an upscaler. It stays where it is; a link stands in the folder of
+    models.
     """
     from sovgen.models.keeping import add_model
 
-    click.echo(add_model(path, name).path)
+    click.echo(add_model(path, name))
 
 
 @click.command(epilog="Example: sovgen models remove mine --yes")
@@ -151,12 +153,12 @@ def add(path: Path, name: str | None) -> None:
 def remove(name: str, yes: bool) -> None:
     """Remove a model from the folder of models.
 
-    Of a model that was added only the name is removed, its files stay.
+    Or an addition. Of a model that was added only the name is removed, its files stay.
     """
+    from sovgen.models.additions.shelf import find_shelved
     from sovgen.models.keeping import remove_model
-    from sovgen.models.store import find_model
 
-    found = find_model(name)
+    found = find_shelved(name)
     if not yes and not found.path.is_symlink():
         click.confirm(f"Remove {printable(found.path)} for good?", abort=True, err=True)
     notice(f"Removed {printable(remove_model(name))}.")

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sovgen.errors import ModelMissing, ModelUnsupported
+from sovgen.models.additions.addition import find_addition
+from sovgen.models.additions.kinds import ADAPTER, MODEL, kind_of
+from sovgen.models.additions.shelf import find_shelved
 from sovgen.models.description import read_layout
 from sovgen.models.hub import fetch_model
 from sovgen.models.store import Found, find_model, models_folder
@@ -20,16 +23,28 @@ from sovgen.models.weights import SAFE
 _FETCHING = ".fetching"
 
 
-def add_model(path: Path, name: str | None = None) -> Found:
-    """Give a model that lies elsewhere a name here, by a link: nothing is copied.
+def add_model(path: Path, name: str | None = None) -> Path:
+    """Give a model or an addition that lies elsewhere a name here, by a link: nothing is copied.
 
-    Raises what `find_model` and `read_layout` raise, and ModelUnsupported when the name is taken.
+    Returns where the link stands. Raises what `find_model`, `read_layout` and `find_addition`
+    raise, and ModelUnsupported when the name is taken.
     """
-    found = find_model(path)
-    read_layout(found)
-    place = _free_place(name or found.name, SAFE if found.is_file else "")
-    place.symlink_to(found.path, target_is_directory=not found.is_file)
-    return find_model(place)
+    path = Path(os.path.abspath(path.expanduser()))
+    kind = kind_of(path)
+    if kind in (None, MODEL):
+        found = find_model(path)
+        read_layout(found)
+        own = found.name
+    else:
+        own = find_addition(str(kind), str(path)).name
+    if kind == ADAPTER and path.is_file():
+        raise ModelUnsupported(
+            f"{path.name} needs the image encoder that lies beside it.",
+            "Add the folder that holds both.",
+        )
+    place = _free_place(name or own, SAFE if path.is_file() else "")
+    place.symlink_to(path, target_is_directory=path.is_dir())
+    return place
 
 
 def pull_model(
@@ -57,11 +72,11 @@ def pull_model(
 
 
 def remove_model(name: str) -> Path:
-    """Remove a model from the folder of models; of one that was added, the name alone.
+    """Remove a model or an addition from the folder of models; of one that was added, the name.
 
     Raises ModelMissing, and ModelUnsupported for the bundled model or one that lies elsewhere.
     """
-    found = find_model(name)
+    found = find_shelved(name)
     if found.bundled or found.path.parent != models_folder():
         raise ModelUnsupported(
             f"{found.name} is not one of those in the folder of models.",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
+from tests import additions, tiny
 from tests.cli.conftest import Program
 from tests.cli.hub import Hub, serving
 
@@ -197,6 +197,28 @@ def test_model_that_lies_elsewhere_is_added_and_removed_without_touching_it(
     assert sovgen("models", "remove", "own", "--yes", **home).returncode == 0
     assert not (place / "own").exists()
     assert sovgen("models", "remove", "sovgen-mini", "--yes", **home).returncode == 1
+
+
+def test_additions_are_added_and_removed_by_name_as_models_are(
+    sovgen: Program, tmp_path: Path, place: Path
+) -> None:
+    pipe, home = tiny.sd1(), {"XDG_DATA_HOME": str(place.parent.parent)}
+    lora = tmp_path / "ink.safetensors"
+    additions.save_kohya(additions.lora_of(pipe), lora, pipe)
+    additions.control_of(pipe).save_pretrained(tmp_path / "edges")
+    for path, name, kind in (
+        (lora, "soft-ink", "lora"),
+        (tmp_path / "edges", "edges", "controlnet"),
+    ):
+        done = sovgen("models", "add", path, "--name", name, **home)
+        assert done.returncode == 0, done.stderr
+        assert f"{name}\t{kind}" in sovgen("models", "list", **home).stdout
+        assert sovgen("models", "remove", name, **home).returncode == 0
+        assert path.exists()
+    (tmp_path / "notes.safetensors").write_bytes(b"no tensors")
+    refused = sovgen("models", "add", tmp_path / "notes.safetensors", **home)
+    assert refused.returncode == 1 and "truncated or damaged" in refused.stderr
+    assert os.listdir(place) == []
 
 
 def test_info_tells_the_memory_and_whether_a_tower_is_the_librarys_clip(

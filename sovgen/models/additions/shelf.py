@@ -12,7 +12,7 @@ from pathlib import Path
 from sovgen.errors import SovgenError
 from sovgen.models.additions.addition import list_additions
 from sovgen.models.additions.kinds import kind_of
-from sovgen.models.store import list_models
+from sovgen.models.store import find_model, list_models
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,15 @@ def list_shelf(folders: Sequence[Path] = ()) -> list[Shelved]:
         if one.path not in taken
     ]
     return [*models, *sorted(additions, key=lambda one: one.name)]
+
+
+def find_shelved(name: str) -> Shelved:
+    """What has that name. Raises ModelMissing with the nearest names of models."""
+    for one in list_shelf():
+        if one.name == name:
+            return one
+    found = find_model(name)
+    return Shelved(found.name, _kind(found.path), found.path, found.bundled)
 
 
 def _kind(path: Path) -> str:
