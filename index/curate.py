@@ -98,6 +98,20 @@ def note(library: Library | Store, prefixes: Sequence[str], text: str) -> None:
         words.renew(connection, numbers)
 
 
+def caption(library: Library | Store, prefixes: Sequence[str], text: str) -> None:
+    """Say what pictures show, over what stands; an empty text takes it away.
+
+    Exports and trainings take it for the picture's text. Raises BadQuery.
+    """
+    text = " ".join(_plain(text.strip(), "caption", LONGEST_NOTE, allowed="\n\t").split())
+    with _store(library).writing() as connection:
+        numbers = _curated(connection, prefixes)
+        connection.execute(
+            "UPDATE curation SET caption = ? WHERE picture IN ?", [text or None, numbers]
+        )
+        words.renew(connection, numbers)
+
+
 def new_set(library: Library | Store, name: str) -> None:
     """Make an empty set. Raises SetExists or BadQuery."""
     name = normal_name(name)
@@ -246,7 +260,7 @@ def _curated(connection: duckdb.DuckDBPyConnection, prefixes: Sequence[str]) -> 
     """The numbers of the pictures, each with a row in `curation`."""
     numbers = _resolved(connection, prefixes)
     connection.execute(
-        "INSERT INTO curation SELECT picture, NULL, NULL FROM "
+        "INSERT INTO curation (picture) SELECT picture FROM "
         "(SELECT unnest($1::BIGINT[]) AS picture) WHERE picture NOT IN "
         "(SELECT picture FROM curation)",
         [numbers],

@@ -108,20 +108,27 @@ def _merge(connection: duckdb.DuckDBPyConnection, kept: int, others: Sequence[in
 def _merge_curation(
     connection: duckdb.DuckDBPyConnection, kept: int, others: Sequence[int]
 ) -> None:
-    """The highest rating, and every different note, as long as there is room."""
+    """The highest rating, and every different note and caption, as long as there is room."""
     rows = connection.execute(
-        "SELECT rating, note FROM curation WHERE picture IN $1 "
+        "SELECT rating, note, caption FROM curation WHERE picture IN $1 "
         "ORDER BY list_position($1::BIGINT[], picture)",
         [[kept, *others]],
     ).fetchall()
-    ratings = [rating for rating, _ in rows if rating is not None]
-    note = ""
-    for text in dict.fromkeys(text for _, text in rows if text):
-        longer = f"{note}\n{text}" if note else text
-        note = longer if len(longer) <= LONGEST_NOTE else note
+    ratings = [rating for rating, _, _ in rows if rating is not None]
+    note = _joined([note for _, note, _ in rows], "\n")
+    caption = _joined([caption for _, _, caption in rows], ", ")
     connection.execute("DELETE FROM curation WHERE picture = ?", [kept])
-    if ratings or note:
+    if ratings or note or caption:
         connection.execute(
-            "INSERT INTO curation VALUES (?, ?, ?)",
-            [kept, max(ratings, default=None), note or None],
+            "INSERT INTO curation VALUES (?, ?, ?, ?)",
+            [kept, max(ratings, default=None), note, caption],
         )
+
+
+def _joined(texts: Sequence[str | None], between: str) -> str | None:
+    """Each text once, in order, while there is room."""
+    whole = ""
+    for text in dict.fromkeys(text for text in texts if text):
+        longer = f"{whole}{between}{text}" if whole else text
+        whole = longer if len(longer) <= LONGEST_NOTE else whole
+    return whole or None

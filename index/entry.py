@@ -27,7 +27,8 @@ class Entry:
     width, height: pixels; bytes: of the main file; duration: seconds
     kind: illustration, icon, diagram, product, photo or unknown
     settings: those of `index.making.SETTINGS` that its newest making has
-    rating: 0..5 or None; adherence: cosine of the picture with its own prompt
+    rating: 0..5 or None; note: a private remark; caption: what a person says that it shows
+    adherence: cosine of the picture with its own prompt
     added, made: with their zone
     """
 
@@ -50,6 +51,7 @@ class Entry:
     kind: str
     rating: int | None
     note: str | None
+    caption: str | None
     adherence: float | None
     device: str | None
     dtype: str | None

@@ -75,11 +75,11 @@ def _put_pictures(connection: duckdb.DuckDBPyConnection, told: Mapping[int, Rema
     fill(
         connection,
         "INSERT INTO curation SELECT unnest($1::BIGINT[]), unnest($2::TINYINT[]), "
-        "unnest($3::VARCHAR[])",
+        "unnest($3::VARCHAR[]), unnest($4::VARCHAR[])",
         [
-            (n, r.get("rating"), r.get("note"))
+            (n, r.get("rating"), r.get("note"), r.get("caption"))
             for n, r in told.items()
-            if {"rating", "note"} & r.keys()
+            if {"rating", "note", "caption"} & r.keys()
         ],
     )
     fill(

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 Remark = dict[str, Any]
 
 _PICTURES = """
-SELECT seq, pictures.id, added + to_minutes(added_offset), added_offset, d.deleted, c.rating, c.note
+SELECT seq, pictures.id, added + to_minutes(added_offset), added_offset, d.deleted,
+    c.rating, c.note, c.caption
 FROM pictures LEFT JOIN deleted d USING (seq)
 LEFT JOIN curation c ON c.picture = seq AND c.picture IN $1
 WHERE seq IN $1 ORDER BY seq
@@ -54,6 +55,7 @@ def of_pictures(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -
                 "deleted": _iso(deleted.replace(tzinfo=UTC)) if deleted else None,
                 "rating": rating,
                 "note": note,
+                "caption": caption,
                 "tags": [tag for (tag,) in tags.get(number, ())],
                 "refused": [tag for (tag,) in refused.get(number, ())],
                 "sets": dict(sets.get(number, ())),
@@ -61,7 +63,7 @@ def of_pictures(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -
                 "makings": [_making(making) for making in made.get(number, ())],
             }
         )
-        for number, id, added, offset, deleted, rating, note in rows
+        for number, id, added, offset, deleted, rating, note, caption in rows
     ]
 
 

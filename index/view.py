@@ -15,8 +15,8 @@ from index.making import SETTINGS
 # What an Entry has a field for.
 FIELDS = (
     "id seq path prompt negative model model_hash sampler steps guidance seed width height media "
-    "frames bytes kind rating note adherence device dtype duration producer encoder_match safety "
-    "added made tags sets colours"
+    "frames bytes kind rating note caption adherence device dtype duration producer "
+    "encoder_match safety added made tags sets colours"
 ).split()
 # The columns that a person may name; docs list them.
 COLUMNS = [*FIELDS, *SETTINGS]
@@ -39,7 +39,7 @@ _PLAIN = {
         "producer encoder_match safety made_offset"
     ).split()
     + list(SETTINGS),
-    "c": ["rating", "note"],
+    "c": ["rating", "note", "caption"],
     "l": ["kind", "adherence"],
 }
 _SOURCES = {

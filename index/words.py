@@ -1,7 +1,8 @@
 """Words: what people wrote of each picture, split so that a search finds it at once.
 
 A derived table, `words`: one row for each different word of a picture's newest prompt, of its tags
-and of its note. It changes in the transaction that changes those, by `renew`; `stale` proves it.
+and of its note and caption. It changes in the transaction that changes those, by `renew`; `stale`
+proves it.
 A word is a run of letters, digits, marks and pictographs, in lower case and without accents; the
 weights and the breaks that a prompt is written with (see `index.prompt`) are none.
 This file knows nothing of queries or scores.
@@ -22,6 +23,7 @@ _TEXTS = """
 SELECT picture, {plain} AS text FROM makings WHERE newest AND {condition}
 UNION ALL SELECT picture, tag FROM tags WHERE {condition}
 UNION ALL SELECT picture, note FROM curation WHERE {condition}
+UNION ALL SELECT picture, caption FROM curation WHERE {condition}
 """
 
 

@@ -38,7 +38,8 @@ With `--paths` the files alone, as their bytes.
 
 ## How a search ranks
 With `--mode pixels` by the cosine of each picture with the query, -1 to 1. With `--mode words` by
-the share of the query's words that is written of the picture, 0 to 1: in its prompt, tags or note,
+the share of the query's words that is written of the picture, 0 to 1: in its prompt, tags,
+note or caption,
 whole, as a beginning (`fox` in `foxes`), or with one typo where no picture has the word so; rare
 words count more. With `--mode both` by its ranks in the two, 0 to 1; where no picture has any of
 the words, by the cosine alone. `--explain` shows every part. `--minus` and weights count in both:
@@ -71,6 +72,7 @@ MEANING = {
     "kind": "illustration, icon, diagram, product, photo or unknown",
     "rating": "0 to 5, by hand",
     "note": "by hand",
+    "caption": "by hand: what the picture shows",
     "adherence": "cosine of the picture with its own prompt",
     "device": "what it was drawn on",
     "dtype": "in which number format",

@@ -1,8 +1,8 @@
 """What an export says of a picture beside its pixels.
 
-With `none`: the file, its checksum and its size. With `prompt`: the prompt, too. With `full`: every
-column of the library that is not about this machine. No path, host, user or, short of `full`, time
-is ever among them.
+With `none`: the file, its checksum and its size. With `prompt`: the prompt and the caption,
+too. With `full`: every column of the library that is not about this machine. No path, host, user
+or, short of `full`, time is ever among them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FILE_COLUMNS = {
     "height": "INTEGER",
     "media": "VARCHAR",
 }
-PROMPT_COLUMNS = {"prompt": "VARCHAR"}
+PROMPT_COLUMNS = {"prompt": "VARCHAR", "caption": "VARCHAR"}
 FULL_COLUMNS = {
     "id": "VARCHAR",
     "prompt": "VARCHAR",
@@ -51,6 +51,7 @@ FULL_COLUMNS = {
     "adherence": "DOUBLE",
     "rating": "TINYINT",
     "note": "VARCHAR",
+    "caption": "VARCHAR",
     "added": "VARCHAR",
     "made": "VARCHAR",
     "tags": "VARCHAR[]",

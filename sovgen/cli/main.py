@@ -37,6 +37,7 @@ COMMANDS = {
     "add": ("sovgen.cli.add:add", "Take pictures and folders of pictures in."),
     "tag": ("sovgen.cli.picture:tag", "Tag a picture by hand."),
     "note": ("sovgen.cli.picture:note", "Write a note on a picture."),
+    "caption": ("sovgen.cli.picture:caption", "Say what a picture shows."),
     "rate": ("sovgen.cli.picture:rate", "Rate pictures from 0 to 5."),
     "set": ("sovgen.cli.sets:sets", "Gather pictures into named sets."),
     "saved": ("sovgen.cli.saved:saved", "List and delete saved searches."),

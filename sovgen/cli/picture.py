@@ -1,4 +1,4 @@
-"""show, tag, note, rate, delete: one picture, or a few, by the beginnings of their ids."""
+"""show, tag, note, caption, rate, delete: one picture, or a few, by the beginnings of their ids."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ def note(session: Session, prefix: str, text: str) -> None:
     from index import curate
 
     curate.note(session.open(), [prefix], text)
+
+
+@click.command(epilog='Example: sovgen caption mfrg2zdf "a red fox asleep in the snow"')
+@click.argument("prefix", metavar="ID")
+@click.argument("text")
+@click.pass_obj
+def caption(session: Session, prefix: str, text: str) -> None:
+    """Say what a picture shows.
+
+    It takes the place of what stands; an empty TEXT takes it away. Searches find its words, exports
+    carry it, and trainings read it before the prompt.
+    """
+    from index import curate
+
+    curate.caption(session.open(), [prefix], text)
 
 
 @click.command(epilog="Example: sovgen rate mfrg2zdf nvsxe3dp 5")

@@ -169,7 +169,7 @@ def lora(
 ) -> None:
     """Fine-tune a model on a set of the library.
 
-    Captions are the pictures' notes, else their prompts, else their tags.
+    Captions are the pictures' own, else their prompts, else their tags.
     """
     from dataclasses import replace
 
@@ -226,9 +226,9 @@ def assemble_model(folders: tuple[Path, ...], target: Path, model: Path | None) 
 
 
 def _examples(session: Session, name: str) -> list[Any]:
-    """The set's pictures with captions: their notes, else their prompts, else their tags."""
+    """The set's pictures with captions: their own, else their prompts, else their tags."""
     from index import curate
     from sovgen.train.examples import Example
 
     entries = curate.show_set(session.open(), name)
-    return [Example(e.path, e.note or e.prompt or ", ".join(e.tags)) for e in entries]
+    return [Example(e.path, e.caption or e.prompt or ", ".join(e.tags)) for e in entries]

@@ -59,6 +59,15 @@ def test_a_note_is_found_at_once_and_can_go(cli: Cli, library: Path, ids: list[s
     assert found(cli, library, "search", "zeppelin", "--mode", "words") == []
 
 
+def test_a_caption_is_found_shown_and_filtered_by(cli: Cli, library: Path, ids: list[str]) -> None:
+    done(cli, library, "caption", ids[1][:8], "a zeppelin over the sea")
+    assert found(cli, library, "search", "zeppelin", "--mode", "words") == [ids[1]]
+    assert found(cli, library, "list", "--where", "caption LIKE '%sea'") == [ids[1]]
+    assert "zeppelin over the sea" in done(cli, library, "show", ids[1][:8])
+    done(cli, library, "caption", ids[1][:8], "")
+    assert found(cli, library, "search", "zeppelin", "--mode", "words") == []
+
+
 def test_explain_shows_each_part_of_each_score(cli: Cli, library: Path, ids: list[str]) -> None:
     words = ("search", "red apple::2 night::-0.5", "--like", ids[0][:8], "--all", "--explain")
     text = done(cli, library, *words, "-k", 1)

@@ -66,7 +66,7 @@ def _pictures(
         assert not (entry.hidden and thumbnail_path(entry.id, library.root).exists()), entry
         if entry.id in by_id:
             tags = {tag for tag in entry.tags if tag.startswith("hand-")}
-            known[by_id[entry.id]] = Known(tags, entry.rating, entry.note)
+            known[by_id[entry.id]] = Known(tags, entry.rating, entry.note, entry.caption)
     for (id,) in connection.execute("SELECT id FROM deleted WHERE NOT emptied").fetchall():
         if id in by_id:
             known[by_id[id]] = Known(deleted=True)

@@ -23,6 +23,7 @@ class Known:
     tags: set[str] = field(default_factory=set)
     rating: int | None = None
     note: str | None = None
+    caption: str | None = None
     deleted: bool = False
 
 
@@ -104,6 +105,8 @@ def _apply(state: State, line: Line) -> None:
             state.pictures[number].rating = line["rating"]
         case "note":
             state.pictures[number].note = line["note"]
+        case "caption":
+            state.pictures[number].caption = line["caption"]
         case "new-set":
             state.sets[name] = []
         case "delete-set":

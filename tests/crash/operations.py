@@ -43,6 +43,7 @@ LAID: tuple[Line, ...] = (
     {"op": "tag", "number": ALIKE, "tag": "hand-b"},
     {"op": "rate", "number": ALIKE, "rating": 5},
     {"op": "note", "number": 32, "note": "of the sea"},
+    {"op": "caption", "number": 32, "caption": "a red fox"},
     {"op": "new-set", "set": "shown"},
     *({"op": "choose", "set": "shown", "number": n} for n in (48, ALIKE, 32, 128)),
     {"op": "new-set", "set": "secret"},
@@ -71,6 +72,8 @@ def do_line(library: Library, line: Line) -> None:
             curate.rate(library, [id], line["rating"])
         case "note":
             curate.note(library, [id], line["note"] or "")
+        case "caption":
+            curate.caption(library, [id], line["caption"] or "")
         case "new-set":
             curate.new_set(library, name)
         case "delete-set":
@@ -196,6 +199,7 @@ OPERATIONS: dict[str, Operation] = {
     "untag": _said(COMMIT, {"op": "untag", "number": 16, "tag": "hand-a"}),
     "rate": _said(COMMIT, {"op": "rate", "number": 16, "rating": 3}),
     "note": _said(COMMIT, {"op": "note", "number": 16, "note": "of the shore"}),
+    "caption": _said(COMMIT, {"op": "caption", "number": 16, "caption": "a hen"}),
     "make a set": _said(COMMIT, {"op": "new-set", "set": "more"}),
     "unmake a hidden set": _said(COMMIT, {"op": "delete-set", "set": "secret"}),
     "choose": _said(COMMIT, {"op": "choose", "set": "shown", "number": 16}),

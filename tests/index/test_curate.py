@@ -127,6 +127,26 @@ class TestRatingsAndNotes:
             curate.note(store, ids, bad)
 
 
+class TestCaptions:
+    def test_a_caption_is_one_line_and_leaves_note_and_rating(
+        self, store: Store, ids: list[str]
+    ) -> None:
+        curate.note(store, ids, "for grandma")
+        curate.rate(store, ids, 4)
+        curate.caption(store, ids[:1], "  a red fox\n asleep ")
+        kept = first(store)
+        assert (kept.caption, kept.note, kept.rating) == ("a red fox asleep", "for grandma", 4)
+        curate.caption(store, ids[:1], " ")
+        assert first(store).caption is None and first(store).note == "for grandma"
+
+    @pytest.mark.parametrize("bad", ["a\x00", "\x1b[2J", "x" * 10_001])
+    def test_what_cannot_be_shown_is_no_caption(
+        self, store: Store, ids: list[str], bad: str
+    ) -> None:
+        with pytest.raises(BadQuery, match="caption"):
+            curate.caption(store, ids, bad)
+
+
 class TestSets:
     def shown(self, store: Store, name: str) -> list[str]:
         return [entry.id for entry in curate.show_set(store, name)]

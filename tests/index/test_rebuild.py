@@ -48,6 +48,7 @@ def rich(library: Library, tmp_path: Path) -> Library:
     curate.untag(library, ids[1:2], [by_encoder])
     curate.rate(library, ids[1:4], 4)
     curate.note(library, [ids[2]], 'first line\nsecond: "quoted" 🦊')
+    curate.caption(library, [ids[2], ids[3]], "ein Fuchs, schlafend")
     for name in ("order", "gone", "secret"):
         curate.new_set(library, name)
     curate.add_to_set(library, "order", [ids[4], ids[2], ids[5]])
@@ -234,7 +235,7 @@ def test_a_lost_log_is_made_good_from_the_journal(library: Library) -> None:
     assert subprocess.run(command, cwd=ROOT, env=environment).returncode == -9
     log = library.store.path.with_name("library.duckdb.wal")
     data = bytearray(log.read_bytes())
-    data[len(data) // 2] ^= 0xFF
+    data[len(data) // 4] ^= 0xFF  # within the first record: its length is in front, and is not hit
     log.write_bytes(data)
     assert Library.repair(library.root, Given()).left == []
     assert library.get(kept[0].id).rating == 5

@@ -115,7 +115,7 @@ def test_a_picture_without_a_vector_gets_one(kept: Library) -> None:
 def test_rows_of_no_picture_are_removed(kept: Library) -> None:
     with kept.store.writing() as connection:
         connection.execute("INSERT INTO tags VALUES (99, 'stray', 'hand', NULL)")
-        connection.execute("INSERT INTO curation VALUES (98, 1, NULL)")
+        connection.execute("INSERT INTO curation (picture, rating) VALUES (98, 1)")
     assert kinds(kept) == ["stray", "stray"]
     assert len(mended(kept)) == 2
 

@@ -48,11 +48,12 @@ def test_a_text_is_split_into_its_different_words(text: str, expected: list[str]
         assert words.split(connection, text) == expected
 
 
-def test_prompt_tags_and_note_give_a_picture_its_words(library: Library) -> None:
+def test_prompt_tags_note_and_caption_give_a_picture_its_words(library: Library) -> None:
     entry = library.keep([new(1, prompt="A red fox", negative="blurry")])[0]
     curate.tag(library, [entry.id], ["Winter Scene"])
     curate.note(library, [entry.id], "for grandma's card, red")
-    expected = {"a", "red", "fox", "winter", "scene", "for", "grandma", "s", "card"}
+    curate.caption(library, [entry.id], "asleep in snow")
+    expected = {"a", "red", "fox", "winter", "scene", "for", "grandma", "s", "card", "asleep"}
     assert words_of(library, entry.seq) >= expected
     assert "blurry" not in words_of(library, entry.seq)
 
@@ -61,6 +62,7 @@ CHANGES: dict[str, Callable[[Library, list[str]], object]] = {
     "tag": lambda library, ids: curate.tag(library, ids, ["winter"]),
     "untag": lambda library, ids: curate.untag(library, ids[:1], ["snow"]),
     "note": lambda library, ids: curate.note(library, ids, "for the card"),
+    "caption": lambda library, ids: curate.caption(library, ids, "a vixen asleep"),
     "note taken away": lambda library, ids: curate.note(library, ids[:1], ""),
     "rating": lambda library, ids: curate.rate(library, ids, 3),
     "delete": lambda library, ids: library.delete(ids[:1]),

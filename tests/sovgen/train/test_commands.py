@@ -108,7 +108,7 @@ def test_a_lora_on_a_set_of_the_library(
     curate.new_set(library, "plain")
     curate.new_set(library, "empty")
     curate.add_to_set(library, "plain", [e.id for e in entries])
-    curate.note(library, [entries[0].id], "a plain picture")
+    curate.caption(library, [entries[0].id], "a plain picture")
     words = ("--to", tmp_path / "r", "--model", model, "--recipe", short("lora"))
     done = cli("train", "lora", "plain", *words, "--word", "plainish")
     assert done.exit_code == 0, done.output
