@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, faults, makings, placing, registered, trash
+from index import catalogue, faults, makings, meanings, placing, registered, trash
 from index.addition import Addition, File, Look, recorded
 from index.catalogue import Holding
 from index.colours import dominant_colours
@@ -117,7 +117,11 @@ def _commit(store: Store, encoder: Encoder, additions: Sequence[Addition]) -> li
         buried = [h.number for h in held.values() if h.deleted]
         trash.restore_rows(connection, buried)
         numbers = catalogue.insert(connection, additions, encoder.fingerprint, held)
+        learnt = meanings.learn(connection, encoder, numbers)
         entries = catalogue.entries(connection, store.root, numbers)
+    while learnt == meanings.MOST_LEARNT:  # the rest, a few at a time
+        with store.writing() as connection:
+            learnt = meanings.learn(connection, encoder, numbers)
     if buried:
         trash.settle(store)
     shown = {h.number for h in held.values() if not h.deleted}

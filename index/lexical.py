@@ -2,7 +2,8 @@
 
 A word of the query counts its weight, times how rare it is among the pictures that pass the filters
 (inverse document frequency as in BM25); a picture that has it scores that, times how closely it was
-met: whole, as a beginning, or, where no picture has it so, with one typo. A score is the share of
+met: whole, as a beginning, where no picture has it so, with one typo, or by a word that means much
+the same, if someone says which do. A score is the share of
 what could be had. How often or where a word stands counts for nothing: prompts are too short for
 that to tell. This file knows nothing of vectors.
 """
@@ -10,7 +11,7 @@ that to tell. This file knows nothing of vectors.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
     Scores = NDArray[np.float32]
+    Kin = Callable[[Sequence[str]], Sequence["Meeting"]]
 
 WHOLE, BEGINNING, TYPO = 1.0, 0.8, 0.6
 SHORTEST_BEGINNING = 3  # letters, below which a beginning says too little
@@ -50,11 +52,15 @@ _WITHIN, _STARTS, _IS = "contains(word, {})", "starts_with(word, {})", "word = {
 
 @dataclass(frozen=True)
 class Meeting:
-    """A word of a query, a word of pictures that meets it, and how closely, 0..1."""
+    """A word of a query, a word of pictures that meets it, and how closely, 0..1.
+
+    proof: how far it shows that a picture is what is looked for, 0..1; as closely, if not said
+    """
 
     asked: str
     word: str
     closeness: float
+    proof: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +69,13 @@ class Lexical:
 
     numbers (n,): the pictures with a score above 0, rising
     scores (n,): how much they have of what is looked for, 0..1
+    proofs (n,): how far that shows that they are what is looked for, 0..1
     meetings, rows (r, 2): number of a picture, place in `meetings`: why
     """
 
     numbers: Numbers
     scores: Scores
+    proofs: Scores
     meetings: Sequence[Meeting]
     rows: Numbers
 
@@ -79,7 +87,7 @@ class Lexical:
         """Which of the pictures (m,) have so much of what is looked for that they match."""
         import numpy as np
 
-        return np.isin(numbers, self.numbers[self.scores >= STRONG])
+        return np.isin(numbers, self.numbers[self.proofs >= STRONG])
 
     def matched(self, number: int) -> dict[str, str]:
         """The words of the query that a picture has, and the closest word that meets each."""
@@ -87,10 +95,16 @@ class Lexical:
         return {m.asked: m.word for m in sorted(met, key=lambda m: (m.closeness, m.word))}
 
 
-def find(connection: duckdb.DuckDBPyConnection, terms: Sequence[Term], passing: Passing) -> Lexical:
+def find(
+    connection: duckdb.DuckDBPyConnection,
+    terms: Sequence[Term],
+    passing: Passing,
+    kin: Kin | None = None,
+) -> Lexical:
     """The pictures, of those that pass, that have words of the terms.
 
     A term's weight is that of its words, so that words to stay away from count against a picture.
+    kin: gives the written words that mean much the same as the words looked for, if any do
     """
     import numpy as np
 
@@ -99,10 +113,12 @@ def find(connection: duckdb.DuckDBPyConnection, terms: Sequence[Term], passing: 
     rows = _having(connection, meetings, passing)
     met = {meetings[place].asked for place in np.unique(rows[:, 1])}
     lost = [word for word in weights if word not in met and len(word) >= SHORTEST_TYPO]
-    typos = list(_mistyped(connection, lost))
-    further = _having(connection, typos, passing) + np.array([0, len(meetings)])
+    looser = list(_mistyped(connection, lost))
+    if kin is not None:
+        looser += kin([word for word, weight in weights.items() if weight > 0])
+    further = _having(connection, looser, passing) + np.array([0, len(meetings)])
     total = passing.among(_count(connection))
-    return _scored(weights, [*meetings, *typos], np.concatenate([rows, further]), total)
+    return _scored(weights, [*meetings, *looser], np.concatenate([rows, further]), total)
 
 
 def asked_words(connection: duckdb.DuckDBPyConnection, terms: Sequence[Term]) -> dict[str, float]:
@@ -193,16 +209,26 @@ def _scored(
     numbers, places = np.unique(rows[:, 0], return_inverse=True)
     columns = {word: column for column, word in enumerate(weights)}
     column_of = np.array([columns[m.asked] for m in meetings], np.int64)
-    close = np.array([m.closeness for m in meetings], np.float32)
-    closeness = np.zeros((len(numbers), len(weights)), np.float32)
-    np.maximum.at(closeness, (places, column_of[rows[:, 1]]), close[rows[:, 1]])
-    having = (closeness > 0).sum(axis=0)
+    cells = (places, column_of[rows[:, 1]])
+    best = np.zeros((2, len(numbers), len(weights)), np.float32)  # closeness, proof
+    for layer, values in enumerate(_values(meetings)):
+        np.maximum.at(best[layer], cells, values[rows[:, 1]])
+    having = (best[0] > 0).sum(axis=0)
     rarity = np.log1p((total - having + 0.5) / (having + 0.5))
     gains = (np.array(list(weights.values())) * rarity).astype(np.float32)
     wanted = np.maximum(gains, 0).sum()
-    scores = closeness @ gains / np.maximum(wanted, np.finfo(np.float32).tiny)
+    scores, proofs = best @ gains / np.maximum(wanted, np.finfo(np.float32).tiny)
     kept = scores > 0
-    return Lexical(numbers[kept], scores[kept], meetings, rows)
+    return Lexical(numbers[kept], scores[kept], proofs[kept], meetings, rows)
+
+
+def _values(meetings: Sequence[Meeting]) -> tuple[Scores, Scores]:
+    """Closeness and proof of each meeting, (m,)."""
+    import numpy as np
+
+    close = [m.closeness for m in meetings]
+    proof = [m.closeness if m.proof is None else m.proof for m in meetings]
+    return np.array(close, np.float32), np.array(proof, np.float32)
 
 
 def _count(connection: duckdb.DuckDBPyConnection) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from index import vectors
+from index import meanings, vectors
 from index.errors import EncoderMismatch, LibraryDamaged
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def register(connection: duckdb.DuckDBPyConnection, encoder: Encoder) -> None:
         ],
     )
     vectors.create_table(connection, encoder.fingerprint, encoder.width)
+    meanings.create_table(connection, encoder)
 
 
 def begin(connection: duckdb.DuckDBPyConnection, encoder: Encoder) -> None:

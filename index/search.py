@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from index import catalogue, lexical, ranking, refresh, registered, selection
+from index import catalogue, lexical, meanings, ranking, refresh, registered, selection
 from index.aim import Aim, aimed, encoded
 from index.answer import Answer, Hit
 from index.query import Query, terms_of
@@ -53,7 +54,10 @@ def _by_look(store: Store, query: Query, encoder: Callable[[], Encoder]) -> Answ
             registered.require(active, encoder())
         aim = aimed(connection, active.fingerprint, terms, known)
         passing = selection.passing(connection, query)
-        found = lexical.find(connection, terms, passing) if query.mode == "both" else None
+        found = None
+        if query.mode == "both":
+            kin = partial(meanings.near, connection, encoder()) if known else None
+            found = lexical.find(connection, terms, passing, kin)
         # by the look alone where no picture has any of the words
         found = found if found is not None and len(found.numbers) else None
         ranked = _ranked(connection, store, active, aim, query, passing, found)

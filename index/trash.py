@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, faults, hiding, journal, placing, vectors
+from index import catalogue, faults, hiding, journal, meanings, placing, vectors
 from index.atomic import disk_refusals
 from index.errors import DiskFull, NoSuchPicture
 from index.hiding import HIDDEN
@@ -109,6 +109,7 @@ def empty(store: Store) -> int:
             connection.execute(f"DELETE FROM {table} WHERE picture IN ?", [numbers])  # noqa: S608
         connection.execute("DELETE FROM pictures WHERE seq IN ?", [numbers])
         connection.execute("UPDATE deleted SET emptied = true")
+        meanings.forget(connection)
     settle(store)
     _forget(store)
     refresh(store)

@@ -26,7 +26,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from index import Library, Making, New, Query, fusion, lexical, words
+from index import Library, Making, New, Query, fusion, lexical, meanings, words
 from index.encoder import Encoder, load_encoder
 from index.passing import every
 from index.query import Mode, terms_of
@@ -179,15 +179,13 @@ def _print_weights(library: Library, texts: dict[str, list[Text]]) -> None:
 
 
 def _order(library: Library, text: str) -> Order:
-    looks = library.search(Query(text, k=fusion.DEPTH, mode="pixels", everything=True)).hits
-    written = {h.entry.id: h for h in library.search(Query(text, k=None, mode="words")).hits}
-    places = {hit.entry.id: hit.looks_rank for hit in looks}
-    ids = [*places, *(id for id in written if id not in places)]
+    hits = library.search(Query(text, k=None, everything=True)).hits
+    looks = np.array([hit.looks_rank for hit in hits])
     return Order(
-        ids,
-        np.array([places.get(id, 0) for id in ids]),
-        np.array([written[id].words_rank if id in written else 0 for id in ids]),
-        np.array([written[id].words_score if id in written else 0 for id in ids], np.float32),
+        [hit.entry.id for hit in hits],
+        np.where(looks <= fusion.DEPTH, looks, 0),
+        np.array([hit.words_rank for hit in hits]),
+        np.array([hit.words_score for hit in hits], np.float32),
     )
 
 
@@ -205,7 +203,10 @@ def _print_strong(libraries: dict[str, Library]) -> None:
     for name in ("all", "half"):
         with libraries[name].store.reading() as connection:
             best = {
-                kind: [_best(connection, text) for text in getattr(load_queries("test"), kind)]
+                kind: [
+                    _best(connection, libraries[name].encoder, text)
+                    for text in getattr(load_queries("test"), kind)
+                ]
                 for kind in kinds
             }
         rows.append(
@@ -214,9 +215,10 @@ def _print_strong(libraries: dict[str, Library]) -> None:
     print_table("Queries that the words call a match", ["with prompts", *kinds], rows)
 
 
-def _best(connection: duckdb.DuckDBPyConnection, text: str) -> float:
-    found = lexical.find(connection, terms_of(Query(text)), every())
-    return float(found.scores.max(initial=0))
+def _best(connection: duckdb.DuckDBPyConnection, encoder: Encoder, text: str) -> float:
+    kin = partial(meanings.near, connection, encoder)
+    found = lexical.find(connection, terms_of(Query(text)), every(), kin)
+    return float(found.proofs.max(initial=0))
 
 
 def _print_times() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from index import BadQuery, Library, Query, curate, fusion, lexical, matching
+from index import BadQuery, Library, Query, curate, fusion, lexical, matching, meanings
 from index.answer import Answer
 from index.calibration import NEVER
 from index.passing import Passing
@@ -56,7 +57,8 @@ def by_hand(library: Library, encoder: Given, query: Query, passing: list[int]) 
     aim = direction(terms, rows)
     looks = {n: float(encoder.encode_images([picture(n - 1)])[0] @ aim) for n in passing}
     with library.store.reading() as connection:
-        found = lexical.find(connection, terms, Passing(np.array(passing, np.int64)))
+        kin = partial(meanings.near, connection, encoder)
+        found = lexical.find(connection, terms, Passing(np.array(passing, np.int64)), kin)
     words = dict(zip(found.numbers.tolist(), found.scores.tolist(), strict=True))
     assert query.k is not None
     depth = max(query.k, fusion.DEPTH)
