@@ -32,6 +32,7 @@ MOST_ASKED = 8  # words of one query that are looked for by their meaning
 # it names anything proves less than `lexical.STRONG`, so that nonsense is ranked but never matches.
 NEAR = 3.0
 CLOSENESS, CLOSEST = 0.08, 0.5
+PROVEN = 4.0  # from where on it proves anything
 PROOF, BEST_PROOF, STRANGE_PROOF = 0.125, 0.7, 0.5
 _WORDY = r"\pL{2}"
 _BY_HAND = (
@@ -113,7 +114,8 @@ def _near(
         for other, cosine in _above(connection, encoder, vector, float(mean + NEAR * spread)):
             if other != word:
                 far = (cosine - float(mean)) / float(spread)
-                yield Meeting(word, other, min(CLOSEST, CLOSENESS * far), min(best, PROOF * far))
+                proof = min(best, PROOF * far) if far >= PROVEN else 0.0
+                yield Meeting(word, other, min(CLOSEST, CLOSENESS * far), proof)
 
 
 def _above(

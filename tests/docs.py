@@ -41,9 +41,10 @@ With `--mode pixels` by the cosine of each picture with the query, -1 to 1. With
 the share of the query's words that is written of the picture, 0 to 1: in its prompt, tags,
 note or caption,
 whole, as a beginning (`fox` in `foxes`), or with one typo where no picture has the word so; rare
-words count more. With `--mode both` by its ranks in the two, 0 to 1; where no picture has any of
-the words, by the cosine alone. `--explain` shows every part. `--minus` and weights count in both:
-`"cat::2 night::-0.5"`.
+words count more. With `--mode both` by its ranks in the two, 0 to 1; words that mean much the same
+to the library's CLIP count there too, a little less (`fruit` finds a prompt that says apple); where
+no picture has any of the words, by the cosine alone. `--explain` shows every part. `--minus` and
+weights count in both: `"cat::2 night::-0.5"`.
 
 ## Columns for `--where`
 `--where` takes one SQL condition over these columns, in DuckDB's dialect: `steps >= 20`,

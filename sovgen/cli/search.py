@@ -63,9 +63,9 @@ def search(
     """Find pictures by words, by likeness, or both.
 
     QUERY describes what is to be seen. It is compared with the pictures themselves, and with the
-    words of their prompts, tags, notes and captions: whole, as beginnings, or with one typo. --like
-    takes the beginning of an id, or a picture file. Words and pictures count together, and
-    "fox::2 snow::-0.5" weighs them.
+    words of their prompts, tags, notes and captions: whole, as beginnings, with one typo, or by
+    their meaning (fruit finds apples). --like takes the beginning of an id, or a picture file.
+    Words and pictures count together, and "fox::2 snow::-0.5" weighs them.
 
     What neither looks like a true match to this encoder nor has most of the words is shown with
     --all only. Pictures of a hidden set are found with --set only.
