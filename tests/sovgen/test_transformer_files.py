@@ -93,32 +93,26 @@ def flux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def eight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The same of dev, its weights in float8 but for the autoencoder's, as ComfyUI has them."""
     root = tmp_path_factory.mktemp("eight")
-    path = root / "flux.safetensors"
-    _save_wide(tiny.flux_dev(), path)
-    stored = load_file(path)
-    small = {
-        name: tensor.to(torch.float8_e4m3fn)
-        for name, tensor in stored.items()
-        if tensor.ndim > 1 and not name.startswith("vae.")
-    }
-    save_file({**stored, **small}, path)
-    del stored, small
-    yield path
+    pipe = tiny.flux_dev()
+    for tower in (pipe.text_encoder, pipe.text_encoder_2):
+        tower.to(torch.float8_e4m3fn)
+    _save_wide(pipe, root / "flux.safetensors", torch.float8_e4m3fn)
+    yield root / "flux.safetensors"
     shutil.rmtree(root)
 
 
-def _save_wide(pipe: FluxPipeline, path: Path) -> None:
+def _save_wide(pipe: FluxPipeline, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     pipe.tokenizer_2.save_pretrained(path.parent / "t5" / "tokenizer_2")
-    pipe.transformer = _wide(pipe.transformer)
+    pipe.transformer = _wide(pipe.transformer, dtype)
     save_flux(pipe, path)
 
 
-def _wide(tiny_one: FluxTransformer2DModel) -> FluxTransformer2DModel:
+def _wide(tiny_one: FluxTransformer2DModel, dtype: torch.dtype) -> FluxTransformer2DModel:
     wide = {"attention_head_dim": 128, "num_attention_heads": 24, "axes_dims_rope": (16, 56, 56)}
     with torch.device("meta"):
         model = FluxTransformer2DModel.from_config(tiny_one.config, **wide)
     chance = torch.Generator().manual_seed(7)
-    drawn = 0.02 * torch.randn(1_000_003, generator=chance).to(torch.bfloat16)
+    drawn = (0.02 * torch.randn(1_000_003, generator=chance)).to(dtype)
     state = {
         name: drawn.repeat(-(-tensor.numel() // len(drawn)))[: tensor.numel()].view(tensor.shape)
         for name, tensor in model.state_dict().items()
