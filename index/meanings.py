@@ -35,10 +35,7 @@ CLOSENESS, CLOSEST = 0.08, 0.5
 PROVEN = 4.0  # from where on it proves anything
 PROOF, BEST_PROOF, STRANGE_PROOF = 0.125, 0.7, 0.5
 _WORDY = r"\pL{2}"
-_BY_HAND = (
-    "SELECT picture FROM curation WHERE note IS NOT NULL "
-    "UNION SELECT picture FROM tags WHERE source = 'hand'"
-)
+_BY_HAND = "SELECT picture FROM curation UNION SELECT picture FROM tags WHERE source = 'hand'"
 
 
 def create_table(connection: duckdb.DuckDBPyConnection, encoder: Encoder) -> None:
