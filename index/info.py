@@ -65,12 +65,14 @@ def describe(store: Store) -> Info:
 def _way(connection: duckdb.DuckDBPyConnection, root: Path, active: Registered) -> str:
     """How search goes through the vectors, and why."""
     held = sound.current(connection, root, active)
+    seen = f"{vectors.table(active.fingerprint)} WHERE picture NOT IN {HIDDEN}"
     if held is None:
-        rows = vectors.count(connection, active.fingerprint)
+        rows = _count(connection, seen)
         return f"exact: all {rows:,} rows are scanned; too few for a snapshot, or none is sound"
-    plan, young = held.snapshot.plan, held.young
+    plan, below = held.snapshot.plan, f"picture <= {held.snapshot.high_water}"
+    old, young = (_count(connection, f"{seen} AND {part}") for part in (below, f"NOT {below}"))
     told = (
-        f"{held.count:,} vectors in a half-precision FAISS snapshot, {young:,} newer rows "
+        f"{old:,} vectors in a half-precision FAISS snapshot, {young:,} newer rows "
         "scanned, the best scored again in full precision"
     )
     if plan.trained == 0:

@@ -22,6 +22,7 @@ from index.entry import Entry
 from index.export import export
 from index.passing import every
 from index.query import Mode, terms_of
+from index.refresh import refresh
 from index.thumbnails import thumbnail_path
 from tests.index.conftest import new, picture
 from tests.index.given import Given
@@ -128,6 +129,9 @@ def test_no_export_holds_it(library: Library, entries: list[Entry], tmp_path: Pa
 
 def test_counts_leave_it_out(library: Library, entries: list[Entry]) -> None:
     assert (library.info().pictures, library.info().vectors) == (1, 1)
+    assert "all 1 rows" in library.info().index
+    refresh(library.store, force=True)
+    assert "1 vectors" in library.info().index and "0 newer" in library.info().index
     assert [(s.name, s.count) for s in curate.list_sets(library)] == [("all", 1)]
     everything = curate.list_sets(library, hidden=True)
     assert [(s.name, s.count, s.hidden) for s in everything] == [
