@@ -54,8 +54,9 @@ def repair(store: Store, encoder: Callable[[], Encoder]) -> Repaired:
     encoder: called only when pictures have to be looked at
     """
     told = journal.read(store.root)
+    had_log = _log_of(store).exists()
     done = [*_set_log_aside(store)]
-    if done:
+    if done or (had_log and _is_behind(store)):
         done += _catch_up(store, encoder, told)
     settle(store)
     found = verify(store)
@@ -126,13 +127,23 @@ def _set_log_aside(store: Store) -> Iterator[str]:
         with store.reading():
             return
     except LibraryDamaged:
-        log = store.path.with_name(f"{store.path.name}.wal")
+        log = _log_of(store)
         if not log.exists():
             raise
     aside = next(p for p in _asides(log) if not p.exists())
     log.rename(aside)
     with store.reading():
         yield f"the log could not be read and was set aside as {aside.name}"
+
+
+def _log_of(store: Store) -> Path:
+    return store.path.with_name(f"{store.path.name}.wal")
+
+
+def _is_behind(store: Store) -> bool:
+    """Whether the journal tells of more: DuckDB passes over a log that seems cut short."""
+    with store.reading() as connection:
+        return bool(journal.differences(connection, store.root))
 
 
 def _catch_up(
