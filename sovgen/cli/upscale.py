@@ -57,8 +57,9 @@ def upscale(
 
     studio, entry, recipe = opened(session, prefix, model, whole=False)
     given = {name: value for name, value in changed.items() if value is not None}
-    # Tiles follow no ControlNet and look at no references.
+    # Tiles follow no ControlNet, look at no references and are handed to no refiner.
     recipe = replace(recipe, control=None, control_image=None, control_weight=None)
+    recipe = replace(recipe, refiner=None, refine_from=None)
     recipe = replace(begun_from(recipe, entry.id), adapter=None, reference=(), **given)
     larger = replace(recipe, upscale=by, upscaler=upscaler, strength=strength, tile=tile)
     draw(session, studio, [larger], form)

@@ -137,6 +137,19 @@ def test_half_an_order_is_refused_in_a_line(
     assert says in done.stderr
 
 
+def test_refined_picture_is_upscaled_without_its_refiner(cli: Cli, library: Path) -> None:
+    second = ("--refiner", "sovgen-mini", "--refine-from", 0.5, "--json")
+    done = cli(library, "generate", "a moon", *FEW, *second)
+    assert done.exit_code == 0, done.output
+    [made] = json.loads(done.stdout)
+    assert (made["settings"]["refiner"], made["settings"]["refine_from"]) == ("sovgen-mini", 0.5)
+    again = cli(library, "remake", made["id"])
+    assert again.stdout.startswith("The same picture"), again.output
+    larger = cli(library, "upscale", made["id"], "--by", 1.5, "--json")
+    assert larger.exit_code == 0, larger.output
+    assert "refiner" not in json.loads(larger.stdout)[0]["settings"]
+
+
 def test_upscaled_picture_is_kept_with_what_it_was_made_from(cli: Cli, library: Path) -> None:
     id = first_id(library)
     done = cli(library, "upscale", id[:8], "--by", 1.5, "--steps", 4, "--json")
