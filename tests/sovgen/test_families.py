@@ -17,9 +17,13 @@ from PIL import Image
 from index import Library
 from index.encoder import load_encoder
 from sovgen.errors import BadRecipe, ModelDamaged, ModelUnsupported
+from sovgen.generate.conditioning import condition
 from sovgen.generate.decoding import decode
 from sovgen.generate.encoding import encode
 from sovgen.generate.generator import generate
+from sovgen.generate.packing import pack, unpack
+from sovgen.generate.sampling import draw_noise, generators
+from sovgen.generate.schedulers import build_scheduler
 from sovgen.models.description import describe_model
 from sovgen.models.folder import read_folder
 from sovgen.models.load import Model, load_model
@@ -191,6 +195,36 @@ def test_every_family_begins_from_a_picture_and_keeps_what_a_mask_protects(
     changed = np.asarray(masked.image) != np.asarray(SHADES)
     assert not changed[:, 40:].any()
     assert changed[:, :24].any()
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpm++ 2m"])
+def test_flux_takes_the_last_steps_from_the_noise_that_they_begin_with(
+    models: dict[str, Model], sampler: str
+) -> None:
+    model, late = models["flux_schnell"], 6
+    recipe = replace(FOX, steps=8, sampler=sampler, init="shades", strength=0.25)
+    [ours] = generate(model, [recipe], sources={"shades": SHADES})
+    texts = condition(model, [FOX.prompt], [""], guided=False)
+    scheduler = build_scheduler(sampler, model.own_scheduler)
+    spacing = {"sigmas": [1 - i / 8 for i in range(8)]} if sampler == "euler" else {}
+    scheduler.set_timesteps(**spacing or {"num_inference_steps": 8})
+    scheduler.set_begin_index(late)
+    noise, sigma = draw_noise(model, 64, 64, generators([FOX.seed])), scheduler.sigmas[late]
+    x = pack(model, sigma * noise + (1 - sigma) * encode(model, SHADES))
+    with torch.inference_mode():
+        for step in scheduler.timesteps[late:]:
+            answer = model.denoiser(
+                hidden_states=x,
+                timestep=step[None] / 1000,
+                pooled_projections=texts.pooled,
+                encoder_hidden_states=texts.states,
+                txt_ids=torch.zeros(texts.states.shape[1], 3),
+                img_ids=model.pipe._prepare_latent_image_ids(1, 4, 4, "cpu", torch.float32),
+                return_dict=False,
+            )[0]
+            x = scheduler.step(answer, step, x, return_dict=False)[0]
+    [expected] = decode(model, unpack(model, x, replace(recipe, width=64, height=64)))
+    assert np.abs(np.asarray(expected).astype(int) - np.asarray(ours.image)).max() <= 1
 
 
 def test_distilled_guidance_is_obeyed_without_a_negative(models: dict[str, Model]) -> None:
