@@ -47,6 +47,13 @@ def test_other_words_find_a_picture(drawn: Library, asked: str, prompt: str, wor
     assert word in hit.words.values()
 
 
+def test_near_words_are_a_match(drawn: Library) -> None:
+    """As README.md has it."""
+    hits = drawn.search(Query("fruit")).hits
+    assert [hit.entry.prompt for hit in hits] == ["a red apple"]
+    assert hits[0].words == {"fruit": "apple"}
+
+
 def test_the_word_itself_counts_more_than_its_kin(drawn: Library) -> None:
     found = drawn.search(Query("apple", k=1))
     assert found.hits[0].words == {"apple": "apple"}
