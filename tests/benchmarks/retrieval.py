@@ -245,7 +245,7 @@ def _written(folder: Path, count: int) -> duckdb.DuckDBPyConnection:
     connection.execute(
         "CREATE TABLE words (picture BIGINT, word VARCHAR);"
         "CREATE TABLE tags (picture BIGINT, tag VARCHAR);"
-        "CREATE TABLE curation (picture BIGINT, note VARCHAR)"
+        "CREATE TABLE curation (picture BIGINT, note VARCHAR, caption VARCHAR)"
     )
     connection.execute(
         "CREATE TABLE makings AS SELECT unnest(range($1)) AS picture, true AS newest, "

@@ -253,6 +253,7 @@ OPERATIONS: dict[str, Operation] = {
         lambda folder: Library.open(folder / "early", Coarse()),
         f"{COMMIT} migrating",
         library="early",
-        before=tuple(line for line in LAID if line["op"] != "save"),
+        # searches that are saved and captions came later than the first schema
+        before=tuple(line for line in LAID if line["op"] not in ("save", "caption")),
     ),
 }

@@ -38,7 +38,7 @@ def shelved(prompts: Mapping[int, str | None]) -> duckdb.DuckDBPyConnection:
         "CREATE TABLE pictures (seq BIGINT); CREATE TABLE words (picture BIGINT, word VARCHAR);"
         "CREATE TABLE makings (picture BIGINT, newest BOOLEAN, prompt VARCHAR);"
         "CREATE TABLE tags (picture BIGINT, tag VARCHAR);"
-        "CREATE TABLE curation (picture BIGINT, note VARCHAR)"
+        "CREATE TABLE curation (picture BIGINT, note VARCHAR, caption VARCHAR)"
     )
     for number, prompt in prompts.items():
         connection.execute("INSERT INTO pictures VALUES (?)", [number])

@@ -272,4 +272,4 @@ def test_a_journal_that_cannot_be_written_does_not_undo_what_is_committed(
 def test_a_snapshot_of_a_rebuilt_library_is_its_own(rich: Library) -> None:
     refresh(rich.store, force=True)
     Library.rebuild(rich.root, Given())
-    assert "9 vectors" in Library.open(rich.root).info().index
+    assert "8 vectors" in Library.open(rich.root).info().index  # one of nine is hidden
