@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float32]
 
 # Measured by `python -m tests.benchmarks retrieval` with the bundled encoder, where half of the
-# pictures have a prompt: mean nDCG@10 over names, mistyped names and keywords 0.364 so, 0.325 where
-# words count whole, 0.290 with equal weights, 0.360 with the paper's K of 60; 5 gives 0.366.
+# pictures have a prompt: mean nDCG@10 over names, mistyped names and keywords 0.373 so, 0.319 where
+# words count whole, 0.295 with equal weights, 0.348 with the paper's K of 60; 5 gives 0.379.
 K = 10
 LOOKS_WEIGHT = 1.0
 WORDS_WEIGHT = 2.0
