@@ -112,22 +112,27 @@ def sd2() -> StableDiffusionPipeline:
     )
 
 
+def _xl_unet(states: int, numbers: int) -> UNet2DConditionModel:
+    """SDXL's shape; states: width of what it attends to; numbers: sizes and scores beside time."""
+    return _unet(
+        cross_attention_dim=states,
+        attention_head_dim=[1, 2],
+        block_out_channels=(64, 128),
+        use_linear_projection=True,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=[1, 2],
+        addition_embed_type="text_time",
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=numbers * 256 + 128,
+    )
+
+
 def sdxl() -> StableDiffusionXLPipeline:
     """SDXL: two towers, pooled text and size in the time embedding."""
     torch.manual_seed(_SEED)
     return StableDiffusionXLPipeline(
-        unet=_unet(
-            cross_attention_dim=192,
-            attention_head_dim=[1, 2],
-            block_out_channels=(64, 128),
-            use_linear_projection=True,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            transformer_layers_per_block=[1, 2],
-            addition_embed_type="text_time",
-            addition_time_embed_dim=256,
-            projection_class_embeddings_input_dim=6 * 256 + 128,
-        ),
+        unet=_xl_unet(192, numbers=6),
         vae=vae(scaling_factor=0.13025, force_upcast=True),
         text_encoder=CLIPTextModel(_text_config(64, 2, "quick_gelu")),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(128, 2, "gelu")),
@@ -143,18 +148,7 @@ def refiner() -> StableDiffusionXLImg2ImgPipeline:
     torch.manual_seed(_SEED)
     base = sdxl()
     return StableDiffusionXLImg2ImgPipeline(
-        unet=_unet(
-            cross_attention_dim=128,
-            attention_head_dim=[1, 2],
-            block_out_channels=(64, 128),
-            use_linear_projection=True,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            transformer_layers_per_block=[1, 2],
-            addition_embed_type="text_time",
-            addition_time_embed_dim=256,
-            projection_class_embeddings_input_dim=5 * 256 + 128,
-        ),
+        unet=_xl_unet(128, numbers=5),
         vae=base.vae,
         text_encoder=None,
         text_encoder_2=base.text_encoder_2,
