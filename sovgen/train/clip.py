@@ -33,6 +33,7 @@ from sovgen.train.chance import Chance, chance
 from sovgen.train.dataset import Dataset
 from sovgen.train.grounds import Ground, draw_ground, laid_on
 from sovgen.train.parts import part_of, samples_seen
+from sovgen.train.precision import cheap_passes
 from sovgen.train.sheets import images_of, sheet
 from sovgen.train.texts import TextTower, load_texts, write_texts
 from sovgen.train.towers import (
@@ -215,7 +216,7 @@ class Clip:
             mine = [draw_ground(rng, self.plan.white) for _ in range(self.plan.captions)]
             self._grounds.append(mine)
             said += [self._caption(i, g, rng) for g in mine]
-        with torch.autocast(self.device, torch.bfloat16):
+        with cheap_passes(self.device):
             bank = self.texts.embeddings(said)
         self._bank = bank.view(len(self.data.pictures), self.plan.captions, -1).half().cpu()
 

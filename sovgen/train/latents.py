@@ -25,6 +25,7 @@ from torch import Tensor
 from sovgen.train.dataset import Dataset
 from sovgen.train.grounds import draw_ground, laid_on
 from sovgen.train.parts import Vae
+from sovgen.train.precision import cheap_passes
 
 CHUNK = 64
 
@@ -101,7 +102,7 @@ def _encode_some(
         flip = torch.from_numpy(rng.random(len(rows)) < 0.5)
         flip &= torch.tensor([data.pictures[r].mirror for r in rows])
         x = torch.where(flip[:, None, None, None], x.flip(-1), x) * 2 - 1
-        with torch.autocast(device, torch.bfloat16):
+        with cheap_passes(device):
             z = encode(vae, x.to(device, memory_format=torch.channels_last))
         columns.append(z.float().cpu())
         for mine, ground in zip(names, chosen, strict=True):

