@@ -13,6 +13,7 @@ from datetime import datetime
 # What a making may have beside a prompt and a size, by column, with the DuckDB type. Pictures are
 # named by their ids; a weight follows a name after a colon, as in "clipart:0.8".
 SETTINGS: Mapping[str, str] = {
+    "backend": "VARCHAR",
     "clip_skip": "INTEGER",
     "schedule": "VARCHAR",
     "guidance_rescale": "DOUBLE",

@@ -183,7 +183,10 @@ ALTER TABLE makings ADD COLUMN refine_from DOUBLE;
 # What a person says that a picture shows (see `index.curate.caption`).
 M009 = "ALTER TABLE curation ADD COLUMN caption VARCHAR"
 
-MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005, M006, M007, M008, M009)
+# What asked the denoiser (see `index.making`).
+M010 = "ALTER TABLE makings ADD COLUMN backend VARCHAR"
+
+MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005, M006, M007, M008, M009, M010)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

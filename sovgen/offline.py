@@ -61,11 +61,21 @@ def go_offline() -> None:
     global _installed
     os.environ.update(HUB_OFF)
     os.environ.update(TELEMETRY_OFF)
+    hold_reports_back()
     if not _installed:
         sys.addaudithook(_refuse)
         for name, address_of in _RESOLVING.items():
             _check_first(name, address_of)
         _installed = True
+
+
+def hold_reports_back() -> None:
+    """Let OpenVINO not find what it reports with, where it is not yet imported.
+
+    It would tell its makers of each import and each conversion, from a process of its own that no
+    hook sees, and has no switch but a file in the home folder. Without the package it is silent.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 def is_guarded() -> bool:

@@ -42,7 +42,7 @@ class Picture:
 
     image: RGB, or RGBA where its ground was taken away
     recipe: nothing in it is left open; its model is a name, never a path
-    model_hash: see `sovgen.models.identity`
+    model_hash: see `sovgen.models.identity`; None where an upscaler made it by itself
     notices: what the maker should know, such as words that were dropped
     additions: the hash of each addition by its name, under the field of the recipe that names it
     safety: `safe`, `flagged`, or None when nobody looked
@@ -51,7 +51,7 @@ class Picture:
 
     image: Image.Image
     recipe: Recipe
-    model_hash: str
+    model_hash: str | None
     notices: tuple[str, ...] = ()
     additions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     safety: str | None = None
@@ -84,7 +84,7 @@ def encode_png(picture: Picture, *, private: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-def a1111_text(recipe: Recipe, model_hash: str) -> str:
+def a1111_text(recipe: Recipe, model_hash: str | None) -> str:
     """The recipe as AUTOMATIC1111's web UI writes it, for the programs that read only that.
 
     LoRAs are written into the prompt, as that program takes them: `<lora:name:0.8>`.
@@ -99,7 +99,7 @@ def a1111_text(recipe: Recipe, model_hash: str) -> str:
         "CFG scale": _shown(recipe.guidance),
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}",
-        "Model hash": model_hash[:10],
+        "Model hash": model_hash and model_hash[:10],
         "Model": recipe.model,
         "VAE": recipe.vae,
         "Clip skip": recipe.clip_skip,
@@ -124,8 +124,9 @@ def _account(picture: Picture, private: bool) -> str:
     account: dict[str, object] = {
         "version": FORMAT_VERSION,
         "recipe": recipe,
-        "model_hash": picture.model_hash,
     }
+    if picture.model_hash:
+        account["model_hash"] = picture.model_hash
     if additions := told_additions(picture, private):
         account["additions"] = additions
     if picture.safety:

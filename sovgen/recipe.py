@@ -22,6 +22,7 @@ MAX_GUIDANCE = 100.0
 MAX_SIDE = 8192
 # Where a refiner takes over when nothing is said: as its makers did.
 REFINE_FROM = 0.8
+BACKENDS = ("torch", "compile", "openvino")
 SCHEDULES = ("karras", "exponential", "beta", "simple")
 # What may differ between the pictures of one batch.
 OWN = ("prompt", "negative", "seed", "variation_seed")
@@ -39,6 +40,7 @@ class Recipe:
     width, height: pixels; the model's grid is checked when the model is known
     sampler: a name from `sovgen.samplers`
     device, dtype: cpu, cuda, mps, xpu; float32, bfloat16, float16
+    backend: what asks the denoiser: torch, compile (by torch.compile), openvino
 
     Steering:
     clip_skip: 1 .. 24, layers of the text towers counted from the last, as in A1111; 1 is the last
@@ -80,6 +82,7 @@ class Recipe:
     sampler: str | None = None
     device: str | None = None
     dtype: str | None = None
+    backend: str | None = None
     clip_skip: int | None = None
     schedule: str | None = None
     guidance_rescale: float | None = None
@@ -219,6 +222,11 @@ def _check_schedule(name: str, value: object) -> None:
         raise BadRecipe(f"There is no schedule {value!r}.", f"Known: {', '.join(SCHEDULES)}.")
 
 
+def _check_backend(name: str, value: object) -> None:
+    if value not in BACKENDS:
+        raise BadRecipe(f"There is no backend {value!r}.", f"Known: {', '.join(BACKENDS)}.")
+
+
 def _check_margins(name: str, value: object) -> None:
     sides = value.split(",") if isinstance(value, str) else []
     if len(sides) != 4 or not all(side.isdecimal() for side in sides) or value == "0,0,0,0":
@@ -251,6 +259,7 @@ _CHECKS: Mapping[str, Callable[[str, object], None]] = {
     "adapter": _check_name,
     "clip_skip": _whole(1, 24),
     "schedule": _check_schedule,
+    "backend": _check_backend,
     "cache_interval": _whole(2, 10),
     "variation_seed": _whole(0, MAX_SEED),
     "margins": _check_margins,

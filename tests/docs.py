@@ -77,6 +77,7 @@ MEANING = {
     "adherence": "cosine of the picture with its own prompt",
     "device": "what it was drawn on",
     "dtype": "in which number format",
+    "backend": "what asked the denoiser: torch, compile or openvino",
     "duration": "seconds",
     "producer": "the program that made it",
     "encoder_match": "whether the pipeline's text tower is the library's: shared, equal, different",

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 FOR_OTHERS = {"torchvision"}
 # Imported only where they are asked for by an extra of that name.
 EXTRA_OF_FOLDER = {"sovgen/train": "train", "sovgen/web": "web", "sovgen/cluster": "cluster"}
+EXTRA_OF_FILE = {"sovgen/generate/openvino.py": "openvino"}
 
 
 def imported_modules(path: Path) -> Iterator[str]:
@@ -47,8 +48,9 @@ def imported() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for package in ("sovgen", "index"):
         for path in (ROOT / package).rglob("*.py"):
-            folder = "/".join(path.relative_to(ROOT).parts[:2])
-            extra = EXTRA_OF_FOLDER.get(folder, "")
+            inside = path.relative_to(ROOT)
+            extra = EXTRA_OF_FOLDER.get("/".join(inside.parts[:2]), "")
+            extra = EXTRA_OF_FILE.get(inside.as_posix(), extra)
             names = {distribution(m) for m in imported_modules(path) if m not in ours}
             found.setdefault(extra, set()).update(names)
     return found

@@ -74,22 +74,45 @@ def info(
 ) -> None:
     """Describe a model without loading it.
 
-    With a library: whether the library's CLIP is one of its text towers. With --size: the memory
-    that one picture of this size takes here, beside what the libraries take.
+    Or a LoRA, another addition, an upscaler. Of a model also how it computes here, and why. With a
+    library: whether the library's CLIP is one of its text towers. With --size: the memory that one
+    picture of this size takes here, beside what the libraries take.
     """
+    from sovgen.models.additions.describing import describe_addition
     from sovgen.models.description import describe_model, read_layout
     from sovgen.models.store import find_model
 
+    if addition := describe_addition(model):
+        _print(addition, form)
+        return
     known = fields(describe_model(model))
     layout = read_layout(find_model(model))
     if verdicts := _verdicts(session, layout):
         known["library_clip"] = verdicts
     if size[0] and size[1]:
         known["memory"] = _memory(session, layout, size[0], size[1])
+    _print(known | {"computing": _computing(session)}, form)
+
+
+def _print(known: dict[str, object], form: str | None) -> None:
+    """As text without what is not known, and with a line for each choice."""
     if form == "json":
         print_json(known)
-    else:
-        print_pairs(known)
+        return
+    told = {name: value for name, value in known.items() if value not in (None, [])}
+    choices = told.pop("computing", {})
+    print_pairs(told | (choices if isinstance(choices, dict) else {}))
+
+
+def _computing(session: Session) -> dict[str, object]:
+    """The choices made for this device, each with its reason."""
+    from sovgen.generate.backend import backends_on
+    from sovgen.models.compute import choices
+    from sovgen.models.device import choose_place
+
+    place = choose_place(session.settings.device, session.settings.dtype)
+    told = [f"{name}: {state}" for name, state in backends_on(place.device).items()]
+    return {**choices(place), "backends": told}
 
 
 def _verdicts(session: Session, layout: Layout) -> dict[str, str]:

@@ -68,9 +68,14 @@ OPTIONS = (
     click.option(
         "--dtype", metavar="T", help="float32, bfloat16 or float16; chosen when not given."
     ),
+    click.option(
+        "--backend",
+        metavar="B",
+        help="torch, compile or openvino: what asks the denoiser; else torch.",
+    ),
 )
 FIELDS = (
-    *("negative", "steps", "guidance", "sampler", "model", "device", "dtype"),
+    *("negative", "steps", "guidance", "sampler", "model", "device", "dtype", "backend"),
     *("schedule", "clip_skip", "guidance_rescale", "guidance_from", "guidance_until"),
     "cache_interval",
     "transparent",

@@ -40,13 +40,13 @@ def remake(session: Session, prefix: str, model: str | None, additions: Path | N
     library = session.open()
     entry = library.get(prefix)
     source = model or entry.model
-    if verify_model(source) != entry.model_hash:
+    if entry.model_hash and verify_model(source) != entry.model_hash:
         notice(f"The weights of {source} are not those that drew it.")
     folders = [additions] if additions else []
     studio = Studio(library, source, device=entry.device, dtype=entry.dtype, folders=folders)
     for name in _changed(studio, entry.id):
         notice(f"The file of {name} is not the one that drew it.")
-    again = studio.remake(entry.id)
+    again = studio.remake(entry.id, notice)
     if pixel_id(again.image) == entry.id:
         click.echo("The same picture, to the last pixel.")
     else:

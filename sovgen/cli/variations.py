@@ -103,4 +103,6 @@ def opened(
     recipe = studio.recipe_of(entry.id) if is_own else words_of(entry)
     # A sampler that belongs to its own model would not be known to another.
     recipe = replace(recipe, sampler=None, model=None) if model else recipe
-    return studio, entry, replace(recipe, device=settings.device, dtype=settings.dtype)
+    # What computes is this machine's affair.
+    recipe = replace(recipe, device=settings.device, dtype=settings.dtype, backend=None)
+    return studio, entry, recipe

@@ -10,7 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sovgen.errors import BadRecipe
+from sovgen.generate.backend import refuse_backend, slow_start
 from sovgen.generate.steerable import refuse_unsteerable
+from sovgen.models.upscaler import dtype_beside
 from sovgen.recipe import MAX_SIDE, REFINE_FROM, Recipe
 from sovgen.samplers import sampler_name
 from sovgen.weighted import split_weight, with_weight
@@ -21,18 +23,21 @@ if TYPE_CHECKING:
 
 def fill(model: Model, recipe: Recipe) -> Recipe:
     """The recipe with every None replaced by the model's default, and model, device and dtype by
-    what they really are.
+    what they really are. What an upscaler makes by itself is of no model.
 
     Raises BadRecipe for a size off the model's grid, and for a setting that the model cannot obey.
     """
     _refuse_reuse(model, recipe)
+    refuse_backend(model, recipe)
     _refuse_unbegun(model, recipe)
     width, height = model.native_size
+    alone = recipe.enlarges_alone
     filled = replace(
         recipe,
-        model=model.name,
+        model=None if alone else model.name,
         device=model.device,
-        dtype=model.dtype,
+        dtype=dtype_beside(model) if alone else model.dtype,
+        backend=None if alone else recipe.backend or "torch",
         steps=recipe.steps or model.defaults.steps,
         guidance=_guidance(model, recipe),
         width=recipe.width or width,
@@ -42,9 +47,9 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
         control_weight=_weight_of_control(recipe),
         reference=tuple(with_weight(*split_weight(text)) for text in recipe.reference),
     )
-    _refuse_off_grid(model, filled)
-    _refuse_beyond(model, filled)
-    if not filled.enlarges_alone:
+    if not alone:
+        _refuse_off_grid(model, filled)
+        _refuse_beyond(model, filled)
         refuse_unsteerable(model, filled)
     return filled
 
@@ -88,7 +93,10 @@ def _guidance(model: Model, recipe: Recipe) -> float:
 
 def differences(model: Model, asked: Recipe) -> list[str]:
     """What was asked for and cannot be had from the model that is loaded, as sentences."""
-    told = [
+    if asked.enlarges_alone:
+        return []
+    told = slow_start(asked)
+    told += [
         f"The recipe asks for {field} {want}; {have} is what the model was loaded with, "
         "so pixels may differ a little."
         for field in ("device", "dtype")

@@ -272,7 +272,7 @@ def _picture(
     return Picture(
         image=image,
         recipe=job.recipe,
-        model_hash=model.hash,
+        model_hash=None if job.recipe.enlarges_alone else model.hash,
         notices=(*job.notices, *_of_ground(job.recipe, image)),
         additions=job.additions.sums,
         safety=judge(model.pipe, [image])[0] if model.checks_safety else None,

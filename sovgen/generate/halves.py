@@ -1,9 +1,9 @@
 """Halves: guidance that is changed after both its halves were computed, and not before.
 
 Beside a ControlNet or an IP-Adapter diffusers' pipelines settle once, for all steps, how many rows
-there are and how strong guidance is, and know no rescaling. There the answer is corrected on its
-way to the scheduler: outside of the interval it is the prompted half's. Nothing is saved by that;
-the picture is the same. Knows nothing of texts or pixels.
+there are and how strong guidance is; theirs, and those of SD 3, PixArt and Sana, know no rescaling.
+There the answer is corrected on its way to the scheduler: outside of the interval it is that of the
+prompted half. Nothing is saved by that; the picture is the same. Knows nothing of texts or pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sovgen.generate.steering import Interval, by_halves, counted
+from sovgen.generate.steering import Interval, by_halves, counted, rescales_itself
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,8 +42,9 @@ class Corrected:
 @contextmanager
 def corrected(pipe: Any, denoiser: nn.Module, recipe: Recipe) -> Iterator[Any]:  # noqa: ANN401
     """Within, what it gives takes a scheduler and gives the one to draw with."""
-    interval, rescale = Interval.of(recipe), recipe.guidance_rescale
-    if not by_halves(recipe) or (interval == Interval() and not rescale):
+    interval = Interval.of(recipe) if by_halves(recipe) else Interval()
+    rescale = None if rescales_itself(pipe, recipe) else recipe.guidance_rescale
+    if interval == Interval() and not rescale:
         yield lambda scheduler: scheduler
         return
     seen: list[Tensor] = []
@@ -54,13 +55,15 @@ def corrected(pipe: Any, denoiser: nn.Module, recipe: Recipe) -> Iterator[Any]: 
 
     def correct(answer: Tensor) -> Tensor:
         nonlocal taken
-        before, total = counted(pipe, pipe.num_timesteps)
         taken += 1
         if len(seen[0]) == len(answer):
             return answer
-        prompted = seen[0].chunk(2)[1].to(answer)
-        if not interval.holds(before + taken - 1, total):
-            return prompted
+        # PixArt answers with variances behind the noise, which its pipeline leaves out.
+        prompted = seen[0].chunk(2)[1][:, : answer.shape[1]].to(answer)
+        if interval != Interval():
+            before, total = counted(pipe, pipe.num_timesteps)
+            if not interval.holds(before + taken - 1, total):
+                return prompted
         return _rescaled(answer, prompted, rescale) if rescale else answer
 
     hook = denoiser.register_forward_hook(keep)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sovgen.generate.backend import asked_by
 from sovgen.generate.beginning import Beginning, Late
 from sovgen.generate.flow import flow_spacing
 from sovgen.generate.halves import corrected
@@ -20,7 +21,7 @@ from sovgen.generate.reuse import reused
 from sovgen.generate.schedulers import build_scheduler
 from sovgen.generate.scoring import scored, told_sizes
 from sovgen.generate.showing import showing
-from sovgen.generate.steering import by_halves, first_guidance
+from sovgen.generate.steering import first_guidance, rescales_itself
 from sovgen.generate.watching import Moment, Watched
 from sovgen.models.quiet import libraries_held_back
 
@@ -84,6 +85,7 @@ def denoise(
         torch.inference_mode(),
         np.errstate(divide="ignore"),
         libraries_held_back(),
+        asked_by(model, recipe.backend),
         reused(pipe, recipe.cache_interval),
         showing(model.denoiser, ground),
         scored(model, pipe),
@@ -102,7 +104,7 @@ def denoise(
             generator=sources,
             num_inference_steps=recipe.steps,
             guidance_scale=first_guidance(pipe, recipe),
-            **_rescale(recipe),
+            **_rescale(pipe, recipe),
             **told_sizes(model),
             width=recipe.width,
             height=recipe.height,
@@ -144,9 +146,9 @@ def _texts(conditioning: Conditioning) -> dict[str, Tensor]:
     return {name: rows for name, rows in named.items() if rows is not None}
 
 
-def _rescale(recipe: Recipe) -> dict[str, float]:
+def _rescale(pipe: Any, recipe: Recipe) -> dict[str, float]:  # noqa: ANN401
     """Nothing where it is off: not every pipeline takes it."""
-    if not recipe.guidance_rescale or by_halves(recipe):
+    if not recipe.guidance_rescale or not rescales_itself(pipe, recipe):
         return {}
     return {"guidance_rescale": recipe.guidance_rescale}
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING
 
 from sovgen.errors import BadRecipe
-from sovgen.generate.steering import Interval
+from sovgen.generate.steering import Interval, rescales_itself
 from sovgen.generate.texts import layers, reads_language
 
 if TYPE_CHECKING:
@@ -18,8 +17,8 @@ def refuse_unsteerable(model: Model, recipe: Recipe) -> None:
     """Raise BadRecipe for a steering setting that the model, or the rest of the recipe, defies."""
     _refuse_clip_skip(model, recipe)
     _refuse_interval(model, recipe)
-    parameters = inspect.signature(type(model.pipe).__call__).parameters
-    if recipe.guidance_rescale and "guidance_rescale" not in parameters:
+    has_halves = model.guidance == "free" or rescales_itself(model.pipe, recipe)
+    if recipe.guidance_rescale and not has_halves:
         raise _defies(model, "guidance rescale")
 
 

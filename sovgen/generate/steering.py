@@ -8,6 +8,7 @@ pixels.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,12 @@ class Interval:
 def by_halves(recipe: Recipe) -> bool:
     """Whether guidance is changed after its halves were computed: see `sovgen.generate.halves`."""
     return bool(recipe.control or recipe.adapter)
+
+
+def rescales_itself(pipe: Any, recipe: Recipe) -> bool:  # noqa: ANN401
+    """Whether the pipeline rescales guidance, so that nobody has to do so after it."""
+    knows = "guidance_rescale" in inspect.signature(type(pipe).__call__).parameters
+    return knows and not by_halves(recipe)
 
 
 def _interval(recipe: Recipe) -> Interval:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from sovgen.models.device import Place
 
 # Numbers in a CLIP tower from which on its memory counts; ViT-L/14's text tower has 123 million.
 _LARGE = 20_000_000
@@ -38,6 +39,43 @@ def part_dtypes(device: str, dtype: str, layout: Layout) -> dict[str, torch.dtyp
     if dtype == "float16" and layout.configs["vae"].get("force_upcast"):
         dtypes["vae"] = torch.float32
     return dtypes
+
+
+def choices(place: Place) -> dict[str, str]:
+    """How a model computes there, each choice with its reason; the backend is the recipe's."""
+    return {
+        "device": place.device,
+        "dtype": f"{place.dtype}: {place.reason}",
+        "attention": _attention(place.device),
+        "channels_last": _layout_reason(place.device),
+    }
+
+
+def _attention(device: str) -> str:
+    """torch's own attention, by the kernels that it may choose among."""
+    import torch
+
+    on = torch.backends.cuda
+    if device == "cpu":
+        if not on.flash_sdp_enabled():
+            return "math: the blockwise kernel was turned off"
+        return "flash: torch's blockwise kernel, which never holds a whole matrix of attention"
+    if not device.startswith("cuda"):
+        return "torch's own for this device"
+    kernels = {
+        "flash": on.flash_sdp_enabled(),
+        "efficient": on.mem_efficient_sdp_enabled(),
+        "cudnn": on.cudnn_sdp_enabled(),
+        "math": on.math_sdp_enabled(),
+    }
+    able = ", ".join(name for name, is_on in kernels.items() if is_on)
+    return f"{able}: torch takes the fastest that dtype, widths and mask allow"
+
+
+def _layout_reason(device: str) -> str:
+    if device == "cpu":
+        return "no: the library that convolves on CPUs reorders for itself, and is slower with it"
+    return "yes: convolutions on GPUs are faster so"
 
 
 def settle(pipe: Any, denoiser: Any, device: str) -> bool:  # noqa: ANN401

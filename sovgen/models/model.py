@@ -53,6 +53,7 @@ class Model:
     upscalers: those that recipes have asked for, by name and by source, filled while drawing
     refiners: likewise the models that take over from it
     texts: text states by prompt, clip_skip and role, filled while drawing
+    compiled: its denoiser as other backends than torch ask it, filled while drawing
     equipped: the additions that are in the pipeline at the moment, by kind
 
     Drawing with one Model from two threads at once is not supported.
@@ -82,6 +83,7 @@ class Model:
     texts: dict[tuple[str, int | None, bool], tuple[Tensor, ...]] = field(
         default_factory=dict, repr=False
     )
+    compiled: dict[str, Callable[..., tuple[Tensor, ...]]] = field(default_factory=dict, repr=False)
     equipped: dict[str, Equipped] = field(default_factory=dict, repr=False)
 
     @cached_property

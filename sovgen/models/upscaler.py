@@ -46,11 +46,15 @@ def upscaler_of(model: Model, source: str) -> Upscaler:
     Raises ModelMissing, UnsafeWeights, ModelDamaged, or ModelUnsupported when it is none.
     """
     if source not in model.upscalers:
-        # On a CPU its 16-bit sums would cost more than they save.
-        dtype = "float32" if model.device == "cpu" else model.dtype
-        loaded = _load(find_model(source, model.folders), model.device, dtype)
+        loaded = _load(find_model(source, model.folders), model.device, dtype_beside(model))
         model.upscalers[source] = model.upscalers[loaded.name] = loaded
     return model.upscalers[source]
+
+
+def dtype_beside(model: Model) -> str:
+    """In which an upscaler computes beside the model."""
+    # On a CPU its 16-bit sums would cost more than they save.
+    return "float32" if model.device == "cpu" else model.dtype
 
 
 def weights_of(path: Path) -> tuple[Path, ...]:
@@ -60,6 +64,13 @@ def weights_of(path: Path) -> tuple[Path, ...]:
     """
     _judged(path)
     return tuple(file for name in _WEIGHTED for file in find_weights(path / name).files)
+
+
+def described(path: Path) -> dict[str, object]:
+    """What it enlarges, and how many times; raises as `weights_of` does."""
+    cls = _judged(path)
+    factor, grain = _KINDS[cls]
+    return {"pipeline": cls, "factor": factor, "grain": grain}
 
 
 def _load(found: Found, device: str, dtype: str) -> Upscaler:

@@ -3,8 +3,7 @@
 `python -m tests.benchmarks backends` asks the bundled U-Net and one of Stable Diffusion 1.5's shape
 with random weights; `backends bundled` or `backends sd15` one of them. How far each is from what
 torch gives in float32 tells whether it would draw the same picture. What the first call costs is
-what a batch has to repay. OpenVINO takes part once it is installed; nothing
-of sovgen uses it.
+what a batch has to repay. OpenVINO takes part once it is installed.
 """
 
 from __future__ import annotations

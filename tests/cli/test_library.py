@@ -58,6 +58,15 @@ def test_models_lists_and_describes_the_bundled_one(cli: Cli, drawn: Path) -> No
     assert "sovgen-mini" in [m["name"] for m in listed]
     known = json.loads(cli(drawn, "models", "info", "sovgen-mini", "--json").stdout)
     assert known["family"]
+    computing = known["computing"]
+    assert computing["device"] == "cpu" and ": " in computing["dtype"]
+    assert computing["attention"].startswith("flash: ")
+    assert computing["channels_last"].startswith("no: ")
+    assert [told.partition(":")[0] for told in computing["backends"]] == [
+        *("torch", "compile", "openvino")
+    ]
+    told = cli(drawn, "models", "info", "sovgen-mini").stdout
+    assert "attention" in told and "openvino: ready" in told
     missing = cli(drawn, "models", "info", "sovgen-mni")
     assert missing.exit_code == 1 and "sovgen-mini" in missing.stderr
 

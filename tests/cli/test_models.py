@@ -213,6 +213,8 @@ def test_additions_are_added_and_removed_by_name_as_models_are(
         done = sovgen("models", "add", path, "--name", name, **home)
         assert done.returncode == 0, done.stderr
         assert f"{name}\t{kind}" in sovgen("models", "list", **home).stdout
+        about = sovgen("models", "info", name, "--json", **home)
+        assert json.loads(about.stdout)["kind"] == kind, about.stderr
         assert sovgen("models", "remove", name, **home).returncode == 0
         assert path.exists()
     (tmp_path / "notes.safetensors").write_bytes(b"no tensors")

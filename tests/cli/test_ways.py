@@ -159,3 +159,15 @@ def test_upscaled_picture_is_kept_with_what_it_was_made_from(cli: Cli, library: 
     assert made["prompt"] == "a blue fish"
     assert made["settings"] == {"init": id, "strength": 0.3, "upscale": 1.5, "tile": 128}
     assert cli(library, "remake", made["id"]).stdout.startswith("The same picture")
+
+
+def test_backend_is_stored_found_and_used_again(cli: Cli, library: Path) -> None:
+    done = cli(library, "generate", "a moon", *FEW, "--backend", "openvino", "--json")
+    assert done.exit_code == 0, done.output
+    assert "OpenVINO prepares the denoiser" in done.stderr
+    [made] = json.loads(done.stdout)
+    listed = cli(library, "list", "--where", "backend = 'openvino'", "--json")
+    assert [entry["id"] for entry in json.loads(listed.stdout)] == [made["id"]]
+    again = cli(library, "remake", made["id"])
+    assert again.stdout.startswith("The same picture, to the last pixel"), again.output
+    assert "OpenVINO prepares the denoiser" in again.stderr

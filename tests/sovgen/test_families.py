@@ -7,10 +7,12 @@ import shutil
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -59,6 +61,44 @@ def models(tiny_transformers: Path) -> dict[str, Model]:
 def pixels(model: Model, recipe: Recipe = FOX) -> NDArray[np.int16]:
     [picture] = generate(model, [recipe])
     return np.asarray(picture.image).astype(np.int16)
+
+
+@pytest.mark.parametrize("name", ["sd3", "pixart", "sana"])
+def test_guidance_is_rescaled_as_diffusers_does_it(models: dict[str, Model], name: str) -> None:
+    guidance, share = 4.0, 0.7
+    pipe = tiny.TRANSFORMERS[name]()
+    pipe.set_progress_bar_config(disable=True)
+    plain = pipe.transformer.forward
+
+    def rescaled(*args: Any, **given: Any) -> tuple[torch.Tensor]:  # noqa: ANN401
+        """Both halves as what guidance and rescaling make of them, so that guiding adds nothing."""
+        answer = plain(*args, **given)[0]
+        channels = pipe.vae.config.latent_channels
+        negative, prompted = answer[:, :channels].chunk(2)
+        guided = negative + guidance * (prompted - negative)
+        half = rescale_noise_cfg(guided, prompted, guidance_rescale=share)
+        return (torch.cat([half, half]).repeat(1, answer.shape[1] // channels, 1, 1),)
+
+    pipe.transformer.forward = rescaled
+    expected = pipe(
+        FOX.prompt,
+        negative_prompt="a dog",
+        num_inference_steps=2,
+        guidance_scale=guidance,
+        width=64,
+        height=64,
+        generator=torch.Generator().manual_seed(3),
+        **PLAIN.get(name, {}),
+    ).images[0]
+    recipe = replace(FOX, negative="a dog", guidance=guidance)
+    ours = pixels(models[name], replace(recipe, guidance_rescale=share))
+    assert np.abs(ours - np.asarray(expected, np.int16)).max() <= 1
+    assert np.abs(ours - pixels(models[name], recipe)).max() > 1
+
+
+def test_distilled_guidance_has_nothing_to_rescale(models: dict[str, Model]) -> None:
+    with pytest.raises(BadRecipe, match="no guidance rescale"):
+        pixels(models["flux_dev"], replace(FOX, guidance_rescale=0.7))
 
 
 def rewrite(path: Path, **changes: object) -> None:

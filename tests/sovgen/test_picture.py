@@ -36,6 +36,7 @@ SOURCE_TYPE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 FOX = Picture(Image.new("RGB", (16, 8), "red"), FULL, "41951da83206f372", duration=1.5)
 # What a recipe takes where any value of the column's type will not do.
 OTHERWISE: dict[str, object] = {
+    "backend": "openvino",
     "schedule": "karras",
     "margins": "0,8,0,8",
     "upscale": 2.0,

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from index.record import pixel_id
 from sovgen.errors import ModelMissing, ModelUnsupported, UnsafeWeights
 from sovgen.generate.generator import generate
 from sovgen.models.load import Model, load_model
@@ -72,17 +73,21 @@ def test_an_upscaler_by_itself_leaves_the_models_weights_where_they_are(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     studio = Studio(tmp_path / "library", device="cpu", dtype="float32", folders=[folders])
-    recipe = replace(LARGER, upscaler="x4")
-    given = {str(recipe.init): SHADES}
-    [alone] = studio.make(recipe, sources=given)
+    SHADES.save(tmp_path / "shades.png")
+    studio.library.add([tmp_path / "shades.png"])
+    recipe = replace(LARGER, upscaler="x4", init=pixel_id(SHADES))
+    [alone] = studio.make(recipe)
     assert alone.entry is not None
-    assert (alone.entry.model, alone.entry.encoder_match) == ("sovgen-mini", None)
+    assert (alone.entry.model, alone.entry.model_hash) == (None, None)
+    assert (alone.entry.settings["upscaler"], alone.entry.encoder_match) == ("x4", None)
     assert "opened" not in vars(studio.model)
-    [redrawn] = studio.make(replace(recipe, strength=0.5), sources=given)
+    [redrawn] = studio.make(replace(recipe, strength=0.5))
     assert "opened" in vars(studio.model)
     assert redrawn.picture.id != alone.picture.id
-    [again] = studio.make(recipe, sources=given, index=False)
+    [again] = studio.make(recipe, index=False)
     assert again.picture.id == alone.picture.id
+    assert studio.remake(alone.entry.id).id == alone.entry.id
+    assert redrawn.picture.recipe.model == "sovgen-mini"
 
 
 @pytest.mark.parametrize("kind", ["x2", "x4"])

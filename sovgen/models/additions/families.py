@@ -13,7 +13,7 @@ from sovgen.errors import ModelUnsupported
 if TYPE_CHECKING:
     from sovgen.models.model import Model
 
-_OF_WIDTH = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
+OF_WIDTH = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
 
 
 def refuse_other_family(title: str, name: str, width: int, model: Model) -> None:
@@ -24,11 +24,11 @@ def refuse_other_family(title: str, name: str, width: int, model: Model) -> None
     own = int(model.pipe.unet.config.cross_attention_dim)
     if width == own:
         return
-    theirs = _OF_WIDTH.get(width, "a model")
+    theirs = OF_WIDTH.get(width, "a model")
     raise ModelUnsupported(
         f"{name} is {title} for {theirs}, with text states {width} wide; "
         f"{model.name} is {model.family}, {own} wide.",
-        f"Draw with {theirs if width in _OF_WIDTH else 'the model it was made for'}, or choose "
+        f"Draw with {theirs if width in OF_WIDTH else 'the model it was made for'}, or choose "
         f"{title} made for {model.family}.",
     )
 
@@ -38,5 +38,5 @@ def refuse_without_unet(title: str, names: Iterable[str], model: Model) -> None:
     if getattr(model.pipe, "unet", None) is None:
         raise ModelUnsupported(
             f"{', '.join(names)}: {title} cannot be given to a {model.family} model.",
-            f"Draw with {', '.join(_OF_WIDTH.values())}.",
+            f"Draw with {', '.join(OF_WIDTH.values())}.",
         )
