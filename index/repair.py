@@ -19,6 +19,7 @@ from index.columns import split_zone
 from index.errors import LibraryDamaged, UnreadableImage
 from index.hiding import HIDDEN
 from index.places import Place, places
+from index.proof import prove
 from index.putback import put_back
 from index.record import Record, read_picture
 from index.reembed import reembed
@@ -49,13 +50,13 @@ class Repaired:
 
 
 def repair(store: Store, encoder: Callable[[], Encoder]) -> Repaired:
-    """Mend a library. Raises LibraryDamaged when its catalogue cannot be read at all.
+    """Mend a library. Raises LibraryDamaged when a part of its catalogue cannot be read.
 
     encoder: called only when pictures have to be looked at
     """
     told = journal.read(store.root)
     had_log = _log_of(store).exists()
-    done = [*_set_log_aside(store)]
+    done = _readable(store)
     if done or (had_log and _is_behind(store)):
         done += _catch_up(store, encoder, told)
     settle(store)
@@ -119,6 +120,21 @@ def _write_journal(store: Store) -> Iterator[str]:
     with store.writing() as connection:
         journal.renew(connection, store.root, told)
     yield "the journal was written anew from the catalogue"
+
+
+def _readable(store: Store) -> list[str]:
+    """Set a log aside that is in the way. Whatever is written into a damaged catalogue makes it
+    worse, so that all of it is read first."""
+    try:
+        done = [*_set_log_aside(store)]
+        prove(store)
+    except LibraryDamaged as error:
+        raise LibraryDamaged(
+            "The library's catalogue is damaged beyond mending.",
+            "Make it again from the picture files and the journal: sovgen library rebuild. "
+            "The damaged one is kept aside.",
+        ) from error
+    return done
 
 
 def _set_log_aside(store: Store) -> Iterator[str]:

@@ -37,6 +37,9 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": False,
     "threads": 2,
 }
+# No option of a configuration: on stdout, in the middle of an answer, a bar is drawn otherwise once
+# a statement takes two seconds.
+QUIET = "SET enable_progress_bar = false"
 # For a copy in memory: it opens the catalogue's file itself, and never spills into another one.
 BESIDE = CONFIG | {"enable_external_access": True, "temp_directory": ""}
 _RETRY_S = 0.01
@@ -104,6 +107,7 @@ class Store:
         self._require()
         with self._turn("r"), self.translated(), ExitStack() as undo:
             connection = undo.enter_context(duckdb.connect(":memory:", config=BESIDE))
+            connection.execute(QUIET)
             place = str(self.path).replace("'", "''")
             self._patiently(
                 lambda: connection.execute(f"ATTACH '{place}' AS catalogue (READ_ONLY)")
@@ -166,6 +170,7 @@ class Store:
             _remove(fresh)
             try:
                 with duckdb.connect(":memory:", config=BESIDE) as connection:
+                    connection.execute(QUIET)
                     _copy_catalogue(connection, self.path, fresh)
                 fresh.chmod(0o600)
                 faults.reach("compacted")
@@ -223,6 +228,7 @@ class Store:
     def _opened(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         connection = self._connect(read_only)
         try:
+            connection.execute(QUIET)
             yield connection
         finally:
             connection.close()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from index import journal, registered, snapshot, sound, vectors, words
 from index.places import Place, places
+from index.proof import prove
 from index.trash import OF_PICTURE
 
 if TYPE_CHECKING:
@@ -57,17 +58,27 @@ class Difference:
 
 
 def verify(store: Store) -> list[Difference]:
-    """Every difference there is; an empty list means that the library is whole."""
-    with store.reading() as connection:
-        found = [*_pictures(connection), *_rows(connection), *_snapshot(connection, store.root)]
-        for _, name in journal.differences(connection, store.root):
-            found.append(Difference("journal", name, "is not in the journal as it is on record"))
+    """Every difference there is; an empty list means that the library is whole.
+
+    Each check is a turn of its own, so that nobody who writes waits for all of them.
+    Raises LibraryDamaged when a block of the catalogue is not what was written.
+    """
+    prove(store)
+    found: list[Difference] = []
+    for check in (_pictures, _rows, _snapshot, _journal):
+        with store.reading() as connection:
+            found += check(connection, store.root)
     on_disk = list(_on_disk(store))
     if on_disk:
         # others may have added or deleted between our look at rows and files; what is wrong stays
         again = set(_on_disk(store))
         on_disk = [difference for difference in on_disk if difference in again]
     return found + on_disk
+
+
+def _journal(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
+    for _, name in journal.differences(connection, root):
+        yield Difference("journal", name, "is not in the journal as it is on record")
 
 
 def _on_disk(store: Store) -> Iterator[Difference]:
@@ -78,7 +89,7 @@ def _on_disk(store: Store) -> Iterator[Difference]:
     yield from _strangers(store.root, {place.path for place in files})
 
 
-def _pictures(connection: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
+def _pictures(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
     table = vectors.table(registered.active(connection).fingerprint)
     for (id,) in connection.execute(
         f"SELECT id FROM pictures WHERE seq NOT IN (SELECT picture FROM {table}) ORDER BY seq"  # noqa: S608
@@ -90,7 +101,7 @@ def _pictures(connection: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
         yield Difference("no-file", id, "has no file on record")
 
 
-def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
+def _rows(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
     """Rows of pictures that are not there, and pictures that are there twice."""
     for table in (*OF_PICTURE, *vectors.tables(connection)):
         for (number,) in connection.execute(

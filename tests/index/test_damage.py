@@ -61,6 +61,30 @@ def test_a_torn_log_costs_no_more_than_what_nobody_was_told_of(kept: Library, fa
         assert len(after.search(Query("x", everything=True)).hits) == 5
 
 
+def test_no_flipped_bit_of_the_catalogue_is_overlooked(kept: Library) -> None:
+    """Blocks are proved when they are read, and a question reads a few of them."""
+    before, whole = everything(kept), kept.store.path.read_bytes()
+    named = []
+    for place in range(12_288 + 1000, len(whole), 262_144):  # headers, then blocks of 256 KiB
+        data = bytearray(whole)
+        data[place] ^= 16
+        kept.store.path.write_bytes(data)
+        try:
+            assert kept.verify() == []
+        except LibraryDamaged:
+            named.append(bytes(data))
+        else:
+            assert everything(kept) == before  # the block is of use to nobody
+    assert len(named) > 10
+    for data in (named[0], named[-1]):
+        kept.store.path.write_bytes(data)
+        with pytest.raises(LibraryDamaged, match="mending") as caught:
+            Library.repair(kept.root, Given())
+        assert "library rebuild" in caught.value.hint and kept.store.path.read_bytes() == data
+    Library.rebuild(kept.root, Given())
+    assert everything(Library.open(kept.root, Given())) == before
+
+
 def test_a_library_that_is_moved_is_the_same_library(kept: Library, tmp_path: Path) -> None:
     elsewhere = tmp_path / "outside.png"
     elsewhere.write_bytes(png(picture(50)))

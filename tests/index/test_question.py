@@ -236,6 +236,14 @@ def test_a_long_answer_comes_in_batches_and_holds_nobody_up(shelf: Library) -> N
     assert [len(first), *map(len, reply.batches)] == [1000, 1000, 500]
 
 
+def test_no_bar_is_drawn_into_an_answer(shelf: Library) -> None:
+    """DuckDB draws one on stdout, among the rows, once a statement takes two seconds."""
+    asked = "SELECT current_setting('enable_progress_bar')"
+    assert rows(shelf, asked) == [(False,)]
+    with shelf.store.reading() as connection:
+        assert connection.execute(asked).fetchall() == [(False,)]
+
+
 def test_a_failure_in_the_middle_is_told(shelf: Library) -> None:
     with pytest.raises(BadQuery, match="Could not convert"):
         rows(shelf, "SELECT CASE WHEN n = 9000 THEN 'x' ELSE '1' END::INT FROM range(9999) r(n)")
