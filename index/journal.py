@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from index import faults, remarks
+from index.putback import can_be_put_back
 from index.remarks import Remark, key_of
 
 if TYPE_CHECKING:
@@ -93,6 +94,15 @@ def read(root: Path) -> dict[Key, Remark]:
     return {key: remark for key, remark in held.items() if not remark.get("gone")}
 
 
+def damaged(root: Path) -> int:
+    """How many lines cannot be read: what they told is lost, or an older line about it holds."""
+    try:
+        lines = path_of(root).read_bytes().splitlines()
+    except FileNotFoundError:
+        return 0
+    return sum(not _parsed(line) for line in lines)
+
+
 def differences(connection: duckdb.DuckDBPyConnection, root: Path) -> list[Key]:
     """What the journal tells otherwise than the catalogue.
 
@@ -135,9 +145,9 @@ def _named(connection: duckdb.DuckDBPyConnection, touched: Sequence[Key]) -> lis
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
-    """A line as an object; an empty one for a line that was cut short."""
+    """A line as an object; an empty one for a line that was cut short or is damaged."""
     try:
         value = json.loads(line)
     except ValueError:
         return {}
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) and can_be_put_back(value) else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,18 @@ def _put_searches(connection: duckdb.DuckDBPyConnection, told: Iterable[Remark])
         )
 
 
+def can_be_put_back(remark: Mapping[str, Any]) -> bool:
+    """Whether a remark is one that `index.remarks` can have written, and no damaged one."""
+    try:
+        needed = [name for kind, names in _NEEDED.items() if kind in remark for name in names]
+        return bool(remark.get("gone")) or (
+            set(needed) <= remark.keys()
+            and all(_FORMS[name](value) for name, value in remark.items() if name in _FORMS)
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return False
+
+
 def making_of(values: Mapping[str, Any]) -> Making:
     """The making that a remark tells of."""
     made = values.get("made")
@@ -140,3 +152,42 @@ def making_of(values: Mapping[str, Any]) -> Making:
 def _time(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _are_places(value: Mapping[str, int]) -> bool:
+    return all(isinstance(place, int) for place in value.values())
+
+
+def _are_files(value: Iterable[Mapping[str, str]]) -> bool:
+    return all(_is_text(f["path"]) and bytes.fromhex(f.get("raw", "")) is not None for f in value)
+
+
+def _are_makings(value: Iterable[Mapping[str, Any]]) -> bool:
+    return all(map(making_of, value))
+
+
+_NEEDED = {"picture": ["added"], "set": ["created"], "search": ["query", "saved"]}
+# What each value of a remark has to be; what else stands there came with a later version.
+_FORMS: Mapping[str, Callable[[Any], bool]] = {
+    "added": lambda value: bool(_time(value)),
+    "deleted": lambda value: bool(_time(value)),
+    "created": lambda value: bool(_time(value)),
+    "saved": lambda value: bool(_time(value)),
+    "rating": lambda value: value in range(6),
+    "note": _is_text,
+    "caption": _is_text,
+    "tags": _are_texts,
+    "refused": _are_texts,
+    "sets": _are_places,
+    "files": _are_files,
+    "makings": _are_makings,
+    "query": lambda value: isinstance(value, dict),
+}

@@ -34,10 +34,14 @@ GROWING = "library.rebuilding.duckdb"
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """How many pictures the new catalogue holds, and which files could not be read."""
+    """How many pictures the new catalogue holds, and which files could not be read.
+
+    unread: how many lines of the journal could not be
+    """
 
     pictures: int
     failed: list[Failure]
+    unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def rebuild(
     """
     store, growing = Store(root), Store(root, name=GROWING)
     _begin(growing, encoder)
-    told = journal.read(root)
+    told, damaged = journal.read(root), journal.damaged(root)
     with growing.reading() as connection:
         done = {place.home for place in places(connection, root)}
     sources = [source for source in _sources(root, told) if source.home not in done]
@@ -70,7 +74,7 @@ def rebuild(
             on_progress(len(done) + count, len(done) + len(sources))
     _finish(growing, told)
     store.replace_by(growing.path)
-    return _settled(store, told, failed)
+    return replace(_settled(store, told, failed), unread=damaged)
 
 
 def _begin(growing: Store, encoder: Encoder) -> None:

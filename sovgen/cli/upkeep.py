@@ -50,6 +50,11 @@ def rebuild(session: Session) -> None:
     with shown("Reading", "files") as on_progress:
         rebuilt = Library.rebuild(session.settings.library, on_progress=on_progress)
     notice_failures(rebuilt.failed)
+    if rebuilt.unread:
+        notice(
+            f"{rebuilt.unread} lines of the journal could not be read: what they told of pictures "
+            "is missing, or as it was told before."
+        )
     notice(f"The library holds {rebuilt.pictures} pictures.")
 
 

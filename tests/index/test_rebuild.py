@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from index import Library, Query, curate, journal, question, remarks, saved
 from index.journal import path_of
+from index.putback import put_back
 from index.refresh import refresh
 from index.views import VIEWS
 from tests.index.boxes import ROOT
@@ -222,6 +224,39 @@ def test_what_is_told_of_pictures_that_are_away_is_kept(rich: Library) -> None:
     assert rich.verify() == []
     Library.rebuild(rich.root, Given())
     assert journal.read(rich.root)["picture", "a" * 52] == remark
+
+
+def test_no_flipped_bit_of_the_journal_stops_what_reads_it(rich: Library) -> None:
+    whole, chance = path_of(rich.root).read_bytes(), random.Random(5)
+    with pytest.raises(ZeroDivisionError), rich.store.writing() as connection:
+        for _ in range(20):
+            data = bytearray(whole)
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+            path_of(rich.root).write_bytes(data)
+            put_back(connection, journal.read(rich.root))
+        raise ZeroDivisionError  # nothing of this is kept
+
+
+DAMAGED = (
+    ('"added": "2', '"added": "z'),
+    ('"producer"', '"pro$ucer"'),
+    ('"path"', '"pa|h"'),
+    ('"rating": 4', '"rating": 6'),
+    ('"order": 1', '"order": "1"'),
+    ('"created"', '"crea\ted"'),
+    ('"mine"', "7"),
+)
+
+
+def test_lines_that_cannot_be_read_are_told(rich: Library) -> None:
+    whole = path_of(rich.root).read_text()
+    assert journal.damaged(rich.root) == 0
+    for there, damaged in DAMAGED:
+        path_of(rich.root).write_text(whole.replace(there, damaged))
+        assert there in whole and journal.damaged(rich.root) > 0, there
+    lines = journal.damaged(rich.root)
+    assert Library.rebuild(rich.root, Given()).unread == lines
+    assert Library.open(rich.root, Given()).verify() == []
 
 
 def turn_a_byte(log: bytearray) -> None:
