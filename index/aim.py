@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index import catalogue, vectors
-from index.errors import NoSuchPicture
+from index.errors import NoSuchPicture, UnreadableImage
 from index.query import Term, direction
 
 if TYPE_CHECKING:
     import duckdb
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
     from index.encoder import Encoder
 
@@ -48,14 +49,23 @@ class Aim:
         cosines = self.rows @ row
         return {t.label: float(c) for t, c in zip(self.terms, cosines, strict=True)}
 
+    def shares(self, row: Row) -> dict[str, float]:
+        """What each term adds to the cosine of a picture (width,) with the direction."""
+        import numpy as np
+
+        weights = np.array([term.weight for term in self.terms], np.float32)
+        added = weights * (self.rows @ row) / np.linalg.norm(weights @ self.rows)
+        shares: dict[str, float] = {}
+        for term, each in zip(self.terms, added.tolist(), strict=True):
+            shares[term.label] = shares.get(term.label, 0.0) + each
+        return shares
+
 
 def encoded(terms: Sequence[Term], encoder: Callable[[], Encoder]) -> dict[int, Row]:
     """The unit vectors (width,) of the terms that are words or files, by their places.
 
     encoder: called only when there are any. Raises UnreadableImage.
     """
-    from index.record import read_picture
-
     texts = {n: t.text for n, t in enumerate(terms) if t.text is not None}
     files = {
         n: Path(t.like) for n, t in enumerate(terms) if t.like is not None and _is_file(t.like)
@@ -64,7 +74,7 @@ def encoded(terms: Sequence[Term], encoder: Callable[[], Encoder]) -> dict[int, 
     if texts:
         found.update(zip(texts, encoder().encode_texts(list(texts.values())), strict=True))
     if files:
-        images = [read_picture(path)[1] for path in files.values()]
+        images = [_seen(path) for path in files.values()]
         found.update(zip(files, encoder().encode_images(images), strict=True))
     return found
 
@@ -88,6 +98,16 @@ def aimed(
         ]
     )
     return Aim(terms, rows, direction(terms, rows), _words_alone(terms, rows))
+
+
+def _seen(path: Path) -> Image.Image:
+    from index.record import read_picture
+
+    try:
+        return read_picture(path)[1]
+    except UnreadableImage as error:
+        error.hint = "Give a picture file, or the beginning of an id: sovgen list"
+        raise
 
 
 def _is_file(like: str | Path) -> bool:

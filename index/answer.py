@@ -15,18 +15,23 @@ class Hit:
 
     score: what the hits are ordered by; see Answer.mode
     parts: cosine with each term by its label
+    shares: what each term adds to the cosine with the direction of them all, by its label
     words: each word of the query that the picture has -> the picture's word that meets it
     words_score: of those words, by weight, rarity and closeness
     looks_rank, words_rank: its places by the look and by the words, 1 for the best, 0 for none
+    looks_share, words_share: what the two add to the score, which is their sum
     """
 
     entry: Entry
     score: float
     parts: Mapping[str, float]
+    shares: Mapping[str, float]
     words: Mapping[str, str]
     words_score: float
     looks_rank: int
     words_rank: int
+    looks_share: float
+    words_share: float
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,17 @@ def fused(looks: Numbers, words: Numbers, shares: Scores) -> Scores:
     """
     import numpy as np
 
+    by_look, by_words = parts(looks, words, shares)
+    return np.asarray(by_look + by_words, np.float32)
+
+
+def parts(
+    looks: Numbers, words: Numbers, shares: Scores
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the look and the words add to a fused score, (n,) each."""
     best = (LOOKS_WEIGHT + WORDS_WEIGHT) / (K + 1)
-    total = _part(looks, LOOKS_WEIGHT) + shares * _part(words, WORDS_WEIGHT)
-    return np.asarray(total / best, np.float32)
+    by_look, by_words = _part(looks, LOOKS_WEIGHT), shares * _part(words, WORDS_WEIGHT)
+    return by_look / best, by_words / best
 
 
 def _part(ranks: Numbers, weight: float) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_WEIGHT = re.compile(r"::\s*([-+]?(?:\d+\.?\d*|\.\d+))(?=\s|$)")
+_WEIGHT = re.compile(r"::\s*([-+]?(?:\d+\.?\d*|\.\d+))(?=[\s,;]|$)[\s,;]*")
 
 
 Mode = Literal["pixels", "words", "both"]

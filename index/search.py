@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from index import catalogue, lexical, meanings, ranking, refresh, registered, selection
+from index import catalogue, fusion, lexical, meanings, ranking, refresh, registered, selection
 from index.aim import Aim, aimed, encoded
 from index.answer import Answer, Hit
 from index.query import Query, terms_of
@@ -102,15 +102,34 @@ def _hits(
     aim: Aim | None,
 ) -> list[Hit]:
     entries = catalogue.entries(connection, store.root, shown.numbers.tolist())
+    by_look, by_words = _shares(shown, found, aim)
     return [
         Hit(
             entry,
             float(shown.scores[place]),
             parts=aim.parts(shown.rows[place]) if aim else {},
+            shares=aim.shares(shown.rows[place]) if aim else {},
             words=found.matched(entry.seq) if found else {},
             words_score=found.score(entry.seq) if found else 0.0,
             looks_rank=int(shown.looks[place]),
             words_rank=int(shown.words[place]),
+            looks_share=float(by_look[place]),
+            words_share=float(by_words[place]),
         )
         for place, entry in zip(range(len(shown.numbers)), entries, strict=True)
     ]
+
+
+def _shares(
+    shown: Ranking, found: Lexical | None, aim: Aim | None
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """What looks and words add to each score, (n,)."""
+    import numpy as np
+
+    nothing = np.zeros(len(shown.scores), np.float32)
+    if aim is None:
+        return nothing, shown.scores
+    if found is None:
+        return shown.scores, nothing
+    having = np.array([found.score(number) for number in shown.numbers.tolist()], np.float32)
+    return fusion.parts(shown.looks, shown.words, having)

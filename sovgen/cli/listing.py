@@ -43,19 +43,34 @@ def print_explained(hits: Sequence[Hit], form: str | None) -> None:
     for hit in hits:
         click.echo(f"{hit.entry.id}\t{hit.score:.4f}\t{printable(hit.entry.prompt)}")
         if hit.parts:
-            cosines = ", ".join(f"{printable(t)} {c:.4f}" for t, c in hit.parts.items())
-            click.echo(f"  look   {_place(hit.looks_rank)}  cosines: {cosines}")
+            cosines = ", ".join(_cosine(hit, term) for term in hit.parts)
+            click.echo(
+                f"  look   {_place(hit.looks_rank)}  adds {hit.looks_share:.4f}  cosines: {cosines}"
+            )
         if hit.words:
             met = ", ".join(a if a == w else f"{a} = {w}" for a, w in sorted(hit.words.items()))
-            click.echo(f"  words  {_place(hit.words_rank)}  {hit.words_score:.4f} of them: {met}")
+            share = f"{hit.words_score:.4f} of them: {met}"
+            click.echo(f"  words  {_place(hit.words_rank)}  adds {hit.words_share:.4f}  {share}")
+
+
+def _cosine(hit: Hit, term: str) -> str:
+    """How like a term a picture is; of several, also what that is in the cosine with all."""
+    alone = f"{printable(term)} {hit.parts[term]:.4f}"
+    return alone if len(hit.parts) == 1 else f"{alone} ({hit.shares[term]:+.4f})"
 
 
 def _explanation(hit: Hit) -> dict[str, object]:
     return {
         "score": round(hit.score, 6),
-        "look": {"rank": hit.looks_rank or None, "cosines": hit.parts},
+        "look": {
+            "rank": hit.looks_rank or None,
+            "adds": round(hit.looks_share, 6),
+            "cosines": hit.parts,
+            "cosine_shares": hit.shares,
+        },
         "words": {
             "rank": hit.words_rank or None,
+            "adds": round(hit.words_share, 6),
             "score": round(hit.words_score, 6),
             "matched": hit.words,
         },

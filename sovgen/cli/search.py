@@ -45,7 +45,9 @@ def likenesses(ctx: click.Context, param: click.Parameter, words: tuple[str, ...
 )
 @click.option("--all", "everything", is_flag=True, help="Show also what matches badly.")
 @click.option("--exact", is_flag=True, help="Compare every picture, however many there are.")
-@click.option("--explain", is_flag=True, help="Show each part of each score.")
+@click.option(
+    "--explain", is_flag=True, help="Show each part of each score; what they add is the score."
+)
 @click.option("--save", metavar="NAME", help="Keep this search, in place of one of that name.")
 @click.option("--saved", metavar="NAME", help="Ask a kept search; other options go before its own.")
 @forms
@@ -73,7 +75,8 @@ def search(
     from index.saved import save_search
 
     if not (asked["text"] or asked["like"] or saved):
-        raise click.UsageError("Give a QUERY, --like ID|FILE, or --saved NAME.")
+        only = "--minus says only what to stay away from. " if asked["minus"] else ""
+        raise click.UsageError(f"{only}Give a QUERY, --like ID|FILE, or --saved NAME.")
     library = session.open()
     query = _query(library, saved, {**asked, **filters})
     answer = library.search(query)
@@ -82,8 +85,9 @@ def search(
     session.say(f"The floor of a match is {answer.floor:.3f}; the order is by {answer.mode}.")
     (print_explained if explain else print_hits)(answer.hits, form)
     if not answer.matched:
-        hint = "" if query.everything else "; --all shows the rest"
-        notice(f"Nothing matches well{hint}.")
+        # by words alone there is no rest
+        is_all = query.everything or query.mode == "words"
+        notice("Nothing matches well" + ("." if is_all else "; --all shows the rest."))
 
 
 @click.command("list", epilog="Example: sovgen list --since 2026-11-24 --where 'rating >= 4'")

@@ -132,6 +132,34 @@ def test_a_hit_tells_each_part_of_its_score(library: Library) -> None:
     assert hit.score == pytest.approx(told / best)
 
 
+@pytest.mark.parametrize("mode", ["pixels", "words", "both"])
+def test_the_parts_of_a_score_add_up_to_it(
+    library: Library, encoder: Given, mode: Mode, tmp_path: Path
+) -> None:
+    """Several pictures and words together, by id and by file, with weights and without."""
+    first, second = library.list(Query(k=2))
+    like = () if mode == "words" else (first.id, second.path)
+    text = "red fox::2 barn::-0.5" if mode == "words" else "red fox::2 barn::-0.5 red fox"
+    query = Query(text, like=like, minus=("snow",), k=None, everything=True, mode=mode)
+    answer = library.search(query)
+    assert answer.mode == mode and len(answer.hits) > 5
+    terms = terms_of(query)
+    for hit in answer.hits:
+        assert hit.looks_share + hit.words_share == pytest.approx(hit.score, abs=1e-6)
+        if mode == "words":
+            continue
+        seen = encoder.encode_images([picture(hit.entry.seq - 1)])[0]
+        rows = [
+            encoder.encode_texts([term.text])[0]
+            if term.text is not None
+            else encoder.encode_images([picture(each.seq - 1)])[0]
+            for term, each in zip(terms, [first] * 3 + [first, second, first], strict=True)
+        ]
+        cosine = float(direction(terms, np.stack(rows)) @ seen)
+        assert sum(hit.shares.values()) == pytest.approx(cosine, abs=1e-5)
+        assert mode == "both" or hit.score == pytest.approx(cosine, abs=1e-5)
+
+
 def test_a_picture_to_resemble_has_no_words(library: Library) -> None:
     with pytest.raises(BadQuery):
         Query("fox", like=("abcd",), mode="words")

@@ -24,6 +24,8 @@ from tests.index.given import Given
         ("std::vector", [("std::vector", 1.0)]),
         ("cat::1e999", [("cat::1e999", 1.0)]),
         ("ratio 3::2", [("ratio 3", 2.0)]),
+        ("cat::2, night:: -0.5; a barn,", [("cat", 2.0), ("night", -0.5), ("a barn,", 1.0)]),
+        ("a:: +1 b ::.5", [("a", 1.0), ("b", 0.5)]),
         ("🦊🌲", [("🦊🌲", 1.0)]),
     ],
 )
