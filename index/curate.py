@@ -149,22 +149,26 @@ def delete_set(library: Library | Store, name: str) -> None:
         trash.settle(store)
 
 
-def add_to_set(library: Library | Store, name: str, prefixes: Sequence[str]) -> int:
-    """Put pictures at the end of a set, in their order; returns how many it did not hold before.
+def add_to_set(
+    library: Library | Store, name: str, prefixes: Sequence[str], at: int | None = None
+) -> int:
+    """Put pictures into a set, in their order; returns how many it did not hold before.
 
-    One that the set holds keeps its place. Raises NoSuchSet, NoSuchPicture or AmbiguousId.
+    at: the place that the first of them gets among those that the set shows, from 1; those that it
+    holds move there. Without it new ones go to the end, and the others keep their places.
+    Raises NoSuchSet, NoSuchPicture, AmbiguousId or BadQuery.
     """
+    if at is not None and at < 1:
+        raise BadQuery(f"There is no place {at} in a set.", "The first place is 1.")
     store = _store(library)
     with store.writing() as connection:
         name = _required(connection, name)
         held, last = _members(connection, name)
-        fresh = [number for number in _resolved(connection, prefixes) if number not in held]
-        catalogue.fill(
-            connection,
-            "INSERT INTO set_members SELECT unnest($1::VARCHAR[]), unnest($2::BIGINT[]), "
-            "unnest($3::INTEGER[])",
-            [(name, number, last + place) for place, number in enumerate(fresh, 1)],
-        )
+        chosen = _resolved(connection, prefixes)
+        fresh = [number for number in chosen if number not in held]
+        _place(connection, name, fresh, last)
+        if at is not None:
+            _reorder(connection, name, chosen, at)
         if is_hidden := hiding.is_hidden(connection, name):
             trash.unsettle(connection, fresh)
     if is_hidden:
@@ -282,9 +286,37 @@ def _required(connection: duckdb.DuckDBPyConnection, name: str) -> str:
 def _members(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[list[int], int]:
     """The numbers of a set's pictures in its order, and the last position taken."""
     rows = connection.execute(
-        "SELECT picture, position FROM set_members WHERE set_name = ? ORDER BY position", [name]
+        "SELECT picture, position FROM set_members WHERE set_name = ? ORDER BY position, picture",
+        [name],
     ).fetchall()
     return [row[0] for row in rows], rows[-1][1] if rows else 0
+
+
+def _place(
+    connection: duckdb.DuckDBPyConnection, name: str, numbers: Sequence[int], last: int
+) -> None:
+    """Put pictures into a set, behind a position."""
+    catalogue.fill(
+        connection,
+        "INSERT INTO set_members SELECT unnest($1::VARCHAR[]), unnest($2::BIGINT[]), "
+        "unnest($3::INTEGER[])",
+        [(name, number, last + place) for place, number in enumerate(numbers, 1)],
+    )
+
+
+def _reorder(
+    connection: duckdb.DuckDBPyConnection, name: str, chosen: Sequence[int], at: int
+) -> None:
+    """Let the chosen members of a set begin at a place among those that it shows."""
+    rest = [number for number in _members(connection, name)[0] if number not in chosen]
+    rows = connection.execute(
+        "SELECT seq FROM library WHERE seq IN ? AND hidden <= ?",
+        [rest, hiding.is_hidden(connection, name)],
+    ).fetchall()
+    shown = [number for number in rest if (number,) in set(rows)]
+    place = rest.index(shown[at - 1]) if at <= len(shown) else len(rest)
+    connection.execute("DELETE FROM set_members WHERE set_name = ?", [name])
+    _place(connection, name, [*rest[:place], *chosen, *rest[place:]], 0)
 
 
 def _changed(result: duckdb.DuckDBPyConnection) -> int:

@@ -1,4 +1,4 @@
-"""set new|add|remove|list|show|hide|unhide: named sets of pictures, in an order."""
+"""set new|add|remove|delete|list|show|hide|unhide: named sets of pictures, in an order."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ class Sets(LazyGroup):
 
     commands_at = {
         "new": ("sovgen.cli.sets:new", "Make an empty set."),
-        "add": ("sovgen.cli.sets:add", "Put pictures at the end of a set."),
+        "add": ("sovgen.cli.sets:add", "Put pictures into a set, at its end or at a place."),
         "remove": ("sovgen.cli.sets:remove", "Take pictures out of a set."),
+        "delete": ("sovgen.cli.sets:delete", "Unmake a set; its pictures stay."),
         "list": ("sovgen.cli.sets:list_sets", "List the sets and how many pictures each holds."),
         "show": ("sovgen.cli.sets:show", "List the pictures of a set, in its order."),
         "hide": ("sovgen.cli.sets:hide", "Keep a set and its pictures out of sight."),
@@ -28,7 +29,8 @@ class Sets(LazyGroup):
 def sets() -> None:
     """Gather pictures into named sets.
 
-    A set keeps the order in which pictures were put in. `sovgen export --set NAME` copies it out.
+    A set keeps the order in which pictures were put in; `sovgen set add NAME ID --at N` changes it.
+    `sovgen export --set NAME` copies it out.
     """
 
 
@@ -42,15 +44,21 @@ def new(session: Session, name: str) -> None:
     curate.new_set(session.open(), name)
 
 
-@click.command(epilog="Example: sovgen set add foxes mfrg2zdf nvsxe3dp")
+@click.command(epilog="Example: sovgen set add foxes mfrg2zdf nvsxe3dp --at 1")
 @click.argument("name")
 @many_ids
+@click.option(
+    "--at",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The place of the first of them; those that the set holds move there.",
+)
 @click.pass_obj
-def add(session: Session, name: str, ids: tuple[str, ...]) -> None:
-    """Put pictures at the end of a set."""
+def add(session: Session, name: str, ids: tuple[str, ...], at: int | None) -> None:
+    """Put pictures into a set, at its end or at a place."""
     from index import curate
 
-    curate.add_to_set(session.open(), name, ids)
+    curate.add_to_set(session.open(), name, ids, at)
 
 
 @click.command(epilog="Example: sovgen set remove foxes mfrg2zdf")
@@ -65,6 +73,19 @@ def remove(session: Session, name: str, ids: tuple[str, ...]) -> None:
     from index import curate
 
     curate.remove_from_set(session.open(), name, ids)
+
+
+@click.command(epilog="Example: sovgen set delete foxes")
+@click.argument("name")
+@click.pass_obj
+def delete(session: Session, name: str) -> None:
+    """Unmake a set; its pictures stay.
+
+    Those of a hidden set are seen again.
+    """
+    from index import curate
+
+    curate.delete_set(session.open(), name)
 
 
 @click.command("list", epilog="Example: sovgen set list")
@@ -101,7 +122,8 @@ def hide(session: Session, name: str) -> None:
     """Keep a set and its pictures out of sight.
 
     No search, list, count or thumbnail shows them, unless the set is asked for by its name: with
-    --set NAME, `sovgen set show NAME`, or `sovgen set list --hidden`. Ids still name them. The
+    --set NAME, `sovgen set show NAME`, or `sovgen set list --hidden`. Ids name them only where
+    something is said of them or changed: tag, note, caption, rate, delete, set add and remove. The
     picture files stay where they are.
     """
     from index import curate

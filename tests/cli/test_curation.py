@@ -84,6 +84,16 @@ def test_sets_keep_their_order(cli: Cli, library: Path, ids: list[str]) -> None:
     assert again.exit_code == 1 and "fruit" in again.stderr
 
 
+def test_sets_are_put_in_order_and_unmade(cli: Cli, library: Path, ids: list[str]) -> None:
+    for words in (("new", "mine"), ("add", "mine", *ids), ("add", "mine", ids[2][:8], "--at", 1)):
+        assert cli(library, "set", *words).exit_code == 0
+    shown = json.loads(cli(library, "set", "show", "mine", "--json").stdout)
+    assert [e["id"] for e in shown] == [ids[2], ids[0], ids[1]]
+    assert cli(library, "set", "delete", "mine").exit_code == 0
+    assert cli(library, "set", "list").stdout == ""
+    assert len(Library.open(library).list(Query(k=None))) == 3
+
+
 def test_delete_moves_to_the_trash(cli: Cli, library: Path, ids: list[str]) -> None:
     said = cli(library, "delete", ids[0][:8])
     assert said.exit_code == 0

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from index import curate
+from index import curate, journal
 from index.entry import Entry
 from index.errors import AmbiguousId, BadQuery, LibraryError, NoSuchPicture, NoSuchSet, SetExists
 from index.store import Store
+from index.trash import delete, restore
 from tests.index.samples import noise, saved
 from tests.index.shelf import entries, lay
 
@@ -162,6 +163,40 @@ class TestSets:
         assert curate.remove_from_set(store, "foxes", [ids[2]]) == 0
         curate.add_to_set(store, "foxes", [ids[2]])
         assert self.shown(store, "foxes") == [ids[0], ids[1], ids[2]]
+
+    @pytest.mark.parametrize(
+        ("moved", "at", "order"),
+        [
+            ([2], 1, [2, 0, 1]),
+            ([0], 2, [1, 0, 2]),
+            ([0], 3, [1, 2, 0]),
+            ([0], 99, [1, 2, 0]),
+            ([2, 1], 1, [2, 1, 0]),
+            ([1], 2, [0, 1, 2]),
+        ],
+    )
+    def test_pictures_move_to_a_place(
+        self, store: Store, ids: list[str], moved: list[int], at: int, order: list[int]
+    ) -> None:
+        curate.new_set(store, "foxes")
+        curate.add_to_set(store, "foxes", ids)
+        assert curate.add_to_set(store, "foxes", [ids[n] for n in moved], at) == 0
+        assert self.shown(store, "foxes") == [ids[n] for n in order]
+        with store.reading() as connection:
+            assert journal.differences(connection, store.root) == []
+
+    def test_new_ones_are_put_in_at_a_place_that_counts_what_is_seen(
+        self, store: Store, ids: list[str]
+    ) -> None:
+        curate.new_set(store, "foxes")
+        curate.add_to_set(store, "foxes", ids[:2])
+        delete(store, [ids[0]])
+        assert curate.add_to_set(store, "foxes", [ids[2]], 1) == 1
+        assert self.shown(store, "foxes") == [ids[2], ids[1]]
+        restore(store, [ids[0]])
+        assert self.shown(store, "foxes") == [ids[0], ids[2], ids[1]]
+        with pytest.raises(BadQuery, match="no place 0"):
+            curate.add_to_set(store, "foxes", [ids[2]], 0)
 
     def test_sets_are_listed_by_name_with_what_they_show(
         self, store: Store, ids: list[str]
