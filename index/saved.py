@@ -52,12 +52,34 @@ def saved_search(library: Library, name: str) -> Query:
     return _read(row[0])
 
 
-def list_searches(library: Library) -> list[SavedSearch]:
-    """Every saved search, by name."""
+def list_searches(library: Library, hidden: bool = False) -> list[SavedSearch]:
+    """Every saved search, by name.
+
+    hidden: also those that ask for a hidden set
+    """
     with library.store.reading() as connection:
-        rows = connection.execute("SELECT name, query, saved FROM searches ORDER BY name")
-        found = rows.fetchall()
+        found = connection.execute(
+            "SELECT name, query, saved FROM searches WHERE $1 OR coalesce(query->>'set', '') "
+            "NOT IN (SELECT name FROM sets WHERE hidden) ORDER BY name",
+            [hidden],
+        ).fetchall()
     return [SavedSearch(name, _read(text), at.replace(tzinfo=UTC)) for name, text, at in found]
+
+
+def rename_search(library: Library, name: str, to: str) -> None:
+    """Call a search something else. Raises NoSuchSearch, or BadQuery where one is called so."""
+    name, to = normal_name(name, "search name"), normal_name(to, "search name")
+    with library.store.writing() as connection:
+        names = {each for (each,) in connection.execute("SELECT name FROM searches").fetchall()}
+        if name not in names:
+            raise _missing(name)
+        if to in names:
+            raise BadQuery(
+                f"There is a saved search {to!r} already.", f"Delete it: sovgen saved delete {to!r}"
+            )
+        connection.execute("UPDATE searches SET name = ? WHERE name = ?", [to, name])
+        for each in (name, to):
+            journal.touch(connection, "search", each)
 
 
 def delete_search(library: Library, name: str) -> None:

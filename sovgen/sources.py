@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # The fields of a recipe that name one picture; `reference` names several, with weights.
 SINGLE = ("init", "mask", "control_image")
+WHOLE = 52  # characters of an id that is not shortened
 # The hidden set that keeps masks out of searches.
 MASKS = "masks"
 
@@ -36,10 +37,15 @@ def pictures_named(recipe: Recipe) -> list[str]:
 def with_whole_ids(library: Library, recipe: Recipe, given: Container[str] = ()) -> Recipe:
     """The recipe with every beginning of an id made whole, but for those that are `given`.
 
+    A hidden picture is found by its whole id, as recipes hold it, or as a mask.
     Raises NoSuchPicture or AmbiguousId.
     """
-    named = pictures_named(recipe)
-    whole = {id: id if id in given else find_source(library, id) for id in named}
+    whole = {
+        id: id
+        if id in given
+        else find_source(library, id, hidden=id == recipe.mask or len(id) == WHOLE)
+        for id in pictures_named(recipe)
+    }
     single: dict[str, Any] = {f: whole[id] for f in SINGLE if (id := getattr(recipe, f))}
     return replace(recipe, **single, reference=tuple(_whole(e, whole) for e in recipe.reference))
 
@@ -78,13 +84,13 @@ def read_source(path: Path) -> tuple[str, Image.Image]:
     return record.id, image
 
 
-def find_source(library: Library, word: str) -> str:
-    """The id of the picture whose id begins so, a hidden one, too: masks are.
+def find_source(library: Library, word: str, *, hidden: bool = False) -> str:
+    """The id of the picture whose id begins so. Raises NoSuchPicture or AmbiguousId.
 
-    Raises NoSuchPicture or AmbiguousId.
+    hidden: whether it may be a hidden one; masks are
     """
     try:
-        return library.get(word, hidden=True).id
+        return library.get(word, hidden=hidden).id
     except NoSuchPicture as error:
         raise NoSuchPicture(
             f"{word!r} is neither a file nor the beginning of a picture's id.",

@@ -40,7 +40,7 @@ COMMANDS = {
     "caption": ("sovgen.cli.picture:caption", "Say what a picture shows."),
     "rate": ("sovgen.cli.picture:rate", "Rate pictures from 0 to 5."),
     "set": ("sovgen.cli.sets:sets", "Gather pictures into named sets."),
-    "saved": ("sovgen.cli.saved:saved", "List and delete saved searches."),
+    "saved": ("sovgen.cli.saved:saved", "List, rename and delete saved searches."),
     "export": ("sovgen.cli.export:export", "Copy pictures out as a clean data set."),
     "grid": ("sovgen.cli.grid:grid", "Lay pictures side by side in one PNG file."),
     "delete": ("sovgen.cli.picture:delete", "Move pictures to the trash."),

@@ -1,4 +1,4 @@
-"""saved list|delete: searches that were kept with `sovgen search --save NAME`."""
+"""saved list|rename|delete: searches that were kept with `sovgen search --save NAME`."""
 
 from __future__ import annotations
 
@@ -21,31 +21,44 @@ class Saved(LazyGroup):
 
     commands_at = {
         "list": ("sovgen.cli.saved:list_saved", "List the saved searches and what each asks."),
+        "rename": ("sovgen.cli.saved:rename", "Call a saved search something else."),
         "delete": ("sovgen.cli.saved:delete", "Forget a saved search."),
     }
 
 
 @click.group("saved", cls=Saved, epilog="Example: sovgen saved list")
 def saved() -> None:
-    """List and delete saved searches.
+    """List, rename and delete saved searches.
 
     `sovgen search QUERY --save NAME` keeps one, `sovgen search --saved NAME` asks it again.
     """
 
 
 @click.command("list", epilog="Example: sovgen saved list")
+@click.option("--hidden", is_flag=True, help="List those of hidden sets too.")
 @as_json
 @click.pass_obj
-def list_saved(session: Session, form: str | None) -> None:
+def list_saved(session: Session, hidden: bool, form: str | None) -> None:
     """List the saved searches and what each asks."""
     from index.saved import list_searches
 
-    found = list_searches(session.open())
+    found = list_searches(session.open(), hidden)
     if form == "json":
         print_json(found)
         return
     for one in found:
         click.echo(f"{printable(one.name)}\t{_told(one.query)}")
+
+
+@click.command(epilog="Example: sovgen saved rename foxes vixens")
+@click.argument("name")
+@click.argument("new_name", metavar="NEW")
+@click.pass_obj
+def rename(session: Session, name: str, new_name: str) -> None:
+    """Call a saved search something else."""
+    from index.saved import rename_search
+
+    rename_search(session.open(), name, new_name)
 
 
 @click.command(epilog="Example: sovgen saved delete foxes")

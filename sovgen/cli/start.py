@@ -93,7 +93,7 @@ def find_or_keep(
 
     path = Path(word)
     if not path.is_file():
-        return find_source(session.open(), word)
+        return find_source(session.open(), word, hidden=is_mask)
     if keep:
         id, is_new = keep_source(session.open(), path, is_mask=is_mask)
         if is_new:

@@ -53,8 +53,14 @@ def restore(session: Session, ids: tuple[str, ...]) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def empty(session: Session, yes: bool) -> None:
-    """Remove what is in the trash for good."""
+    """Remove what is in the trash for good.
+
+    Also what hidden sets hold there, which `sovgen trash list` does not tell of.
+    """
     library = session.open()
+    listed = len(library.trashed())
     if not yes:
-        click.confirm(f"Remove {len(library.trashed())} pictures for good?", abort=True, err=True)
-    notice(f"Removed {library.empty_trash()}.")
+        what = f"{listed} pictures, and any of hidden sets,"
+        click.confirm(f"Remove {what} from the trash for good?", abort=True, err=True)
+    library.empty_trash()
+    notice("The trash is empty.")

@@ -44,6 +44,20 @@ def test_file_begins_a_picture_and_is_in_the_library_then(
     assert again.stdout.startswith("The same picture"), again.output
 
 
+def test_nothing_begins_from_a_hidden_picture_but_its_own_remake(
+    cli: Cli, library: Path, files: Path
+) -> None:
+    source = first_id(library)
+    flags = (*FEW, "--from", source[:8], "--strength", 0.5, "--json")
+    [made] = json.loads(cli(library, "generate", "a moon", *flags).stdout)
+    for words in (("new", "private"), ("add", "private", source[:8]), ("hide", "private")):
+        assert cli(library, "set", *words).exit_code == 0
+    refused = cli(library, "generate", "a moon", *FEW, "--from", source[:8])
+    assert refused.exit_code == 1 and "neither a file nor" in refused.stderr, refused.output
+    again = cli(library, "remake", made["id"])
+    assert again.stdout.startswith("The same picture"), again.output
+
+
 def test_without_an_index_nothing_is_added(
     cli: Cli, library: Path, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,15 @@ def test_no_saved_search_finds_it(library: Library, entries: list[Entry]) -> Non
     assert [hit.entry.seq for hit in found] == [SHOWN]
 
 
+def test_saved_searches_do_not_tell_of_its_set(library: Library, entries: list[Entry]) -> None:
+    saved.save_search(library, "open", Query("vixen", set="all"))
+    saved.save_search(library, "closed", Query("vixen", set="private", mode="words"))
+    assert [s.name for s in saved.list_searches(library)] == ["open"]
+    assert [s.name for s in saved.list_searches(library, hidden=True)] == ["closed", "open"]
+    found = library.search(saved.saved_search(library, "closed")).hits  # it was asked for by name
+    assert [hit.entry.seq for hit in found] == [SECRET]
+
+
 def test_no_export_holds_it(library: Library, entries: list[Entry], tmp_path: Path) -> None:
     found = [hit.entry for hit in library.search(Query("vixen", everything=True)).hits]
     for name, chosen in (

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from index import BadQuery, Library, NoSuchSearch, Query
-from index.saved import delete_search, list_searches, save_search, saved_search
+from index import BadQuery, Library, NoSuchPicture, NoSuchSearch, NoSuchSet, Query, curate
+from index.saved import (
+    delete_search,
+    list_searches,
+    rename_search,
+    save_search,
+    saved_search,
+)
 from tests.index.conftest import new
 
 QUERIES = [
@@ -56,6 +62,33 @@ def test_what_is_not_there_is_said_so(library: Library) -> None:
         with pytest.raises(NoSuchSearch, match="'fox'") as caught:
             ask(library, "fox")
         assert "sovgen saved list" in caught.value.hint
+
+
+def test_a_search_can_be_called_something_else(library: Library) -> None:
+    save_search(library, "fox", Query("fox", where="rating > 3", tags=("red",)))
+    save_search(library, "hen", Query("hen"))
+    rename_search(library, "fox", " vixen ")
+    assert saved_search(library, "vixen") == Query("fox", where="rating > 3", tags=("red",))
+    assert [s.name for s in list_searches(library)] == ["hen", "vixen"]
+    with pytest.raises(NoSuchSearch):
+        rename_search(library, "fox", "other")
+    with pytest.raises(BadQuery, match="already"):
+        rename_search(library, "vixen", "hen")
+    assert library.verify() == []  # the journal follows
+
+
+def test_a_search_outlives_what_it_asks_for(library: Library) -> None:
+    entry = library.keep([new(1, prompt="a vixen")])[0]
+    curate.new_set(library, "best")
+    save_search(library, "in", Query("vixen", set="best", mode="words"))
+    save_search(library, "like", Query(like=(entry.id,)))
+    curate.delete_set(library, "best")
+    library.delete([entry.id])
+    with pytest.raises(NoSuchSet, match="'best'"):
+        library.search(saved_search(library, "in"))
+    with pytest.raises(NoSuchPicture):
+        library.search(saved_search(library, "like"))
+    assert [s.name for s in list_searches(library)] == ["in", "like"]
 
 
 @pytest.mark.parametrize(
