@@ -7,6 +7,7 @@ shapes would depend on which came first, and so would pixels. Knows no prompts a
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -120,6 +121,8 @@ def _compiled(model: Model) -> Forward:
     import torch
     from torch._dynamo import config
 
+    # It warns of a GPU's compiler that is there without a GPU.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     forward: Any = torch.compile(type(model.denoiser).forward, dynamic=False)
 
     def ask(*args: Any, **given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401

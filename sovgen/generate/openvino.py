@@ -10,12 +10,15 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from index.atomic import write_atomically
+from index.errors import DiskFull, LibraryReadOnly
 from index.hashes import cache_folder
+from sovgen.errors import ModelUnsupported
 from sovgen.offline import hold_reports_back
 
 if TYPE_CHECKING:
@@ -78,11 +81,19 @@ class Converted:
             return None
 
     def _made(self, name: str, tensors: list[Tensor], leaves: list[Any], form: Any) -> Any:  # noqa: ANN401
-        compiled = _core().compile_model(
-            self._converted(tensors, leaves, form), "CPU", self._settings()
-        )
-        _folder().mkdir(parents=True, exist_ok=True)
-        write_atomically(_folder() / name, compiled.export_model().getvalue())
+        try:
+            converted = self._converted(tensors, leaves, form)
+            compiled = _core().compile_model(converted, "CPU", self._settings())
+        except RuntimeError as error:
+            raise ModelUnsupported(
+                f"OpenVINO cannot take the denoiser of {self._model.name}: "
+                f"{(str(error).strip() or type(error).__name__).splitlines()[0]}",
+                "Draw with torch: leave the backend out.",
+            ) from error
+        # Without room for it the next run converts again.
+        with suppress(OSError, DiskFull, LibraryReadOnly):
+            _folder().mkdir(parents=True, exist_ok=True)
+            write_atomically(_folder() / name, compiled.export_model().getbuffer())
         return compiled
 
     def _converted(self, tensors: list[Tensor], leaves: list[Any], form: Any) -> Any:  # noqa: ANN401

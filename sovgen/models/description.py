@@ -13,6 +13,7 @@ from sovgen.models.card import read_card
 from sovgen.models.folder import read_folder
 from sovgen.models.identity import model_hash, refuse_changed
 from sovgen.models.layout import Layout
+from sovgen.models.lent import read_lent
 from sovgen.models.single import read_file
 from sovgen.models.store import Found, find_model
 from sovgen.samplers import name_of
@@ -47,7 +48,9 @@ class Description:
 
 def read_layout(found: Found) -> Layout:
     """What the model is made of; raises ModelUnsupported, ModelDamaged and UnsafeWeights."""
-    return read_file(found.path) if found.is_file else read_folder(found.path)
+    if not found.is_file:
+        return read_folder(found.path)
+    return read_lent(found.path) or read_file(found.path)
 
 
 def describe_model(source: str | Path | None = None, folders: Sequence[Path] = ()) -> Description:
@@ -63,7 +66,7 @@ def describe_model(source: str | Path | None = None, folders: Sequence[Path] = (
         pipeline=layout.pipeline,
         parameters=sum(layout.numbers.values()),
         precision=layout.precision,
-        bytes=sum(f.stat().st_size for part in layout.weights.values() for f in part.files),
+        bytes=sum(f.stat().st_size for f in {f for w in layout.weights.values() for f in w.files}),
         license=read_card(found.path).license,
         text_towers=tuple(_tower(layout, name) for name in layout.towers),
         native_size=layout.native_size,

@@ -30,6 +30,7 @@ class Layout:
     weights: the weight files of each part; a single file's are all in one
     numbers: how many numbers are stored for each part
     precision: the dtype in which most of them are stored
+    own, own_parts: a single file whose parts of these names stand in place of the folder's
     """
 
     path: Path
@@ -39,6 +40,8 @@ class Layout:
     weights: Mapping[str, Weights]
     numbers: Mapping[str, int]
     precision: str
+    own: Path | None = None
+    own_parts: tuple[str, ...] = ()
 
     @property
     def is_file(self) -> bool:

@@ -61,8 +61,28 @@ def _open_folder(layout: Layout, dtypes: Dtypes, checker: Mapping[str, Any]) -> 
         variant=variants[0] if variants else None,
         use_safetensors=True,
         local_files_only=True,
-        **{**unused, **checker, **_pieced(layout)},
+        **{**unused, **checker, **_pieced(layout), **_own(layout, dtypes)},
     )
+
+
+def _own(layout: Layout, dtypes: Dtypes) -> dict[str, Any]:
+    """The parts that a single file has of its own, by diffusers' own converter."""
+    import diffusers
+
+    made: dict[str, Any] = {}
+    for part in layout.own_parts:
+        with TemporaryDirectory(prefix="sovgen-") as folder:
+            _write_json(Path(folder) / "config.json", layout.configs[part])
+            made[part] = getattr(diffusers, layout.parts[part]).from_single_file(
+                str(layout.own),
+                config=folder,
+                dtype=dtypes.get(part, dtypes["default"]),
+                local_files_only=True,
+            )
+    if layout.own_parts:
+        scheduler = getattr(diffusers, layout.parts["scheduler"])
+        made["scheduler"] = scheduler.from_config(dict(layout.configs["scheduler"]))
+    return made
 
 
 def _pieced(layout: Layout) -> dict[str, Any]:

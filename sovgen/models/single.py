@@ -34,8 +34,8 @@ _OTHERS = {
     "lora_": "a LoRA, which changes a model and is none itself",
     ".lora_A.": "a LoRA, which changes a model and is none itself",
     "control_model.": "a ControlNet, which steers a model and is none itself",
-    "joint_blocks.": "a Stable Diffusion 3 model without its text towers and autoencoder",
-    "double_blocks.": "a FLUX.1 model without its text towers and autoencoder",
+    "joint_blocks.": "a Stable Diffusion 3 model that lacks one of its text towers",
+    "double_blocks.": "a FLUX.1 model that lacks one of its text towers",
     "inverted_conv.": "a Sana denoiser: its Gemma and its autoencoder are not in the file",
     "cross_attn.kv_linear.": "a PixArt denoiser: its T5 and its autoencoder are not in the file",
     "emb_params": "a textual inversion, which adds a word to a model and is none itself",
@@ -61,10 +61,9 @@ def read_file(path: Path) -> Layout:
     and ModelUnsupported for one that is no whole text-to-image model of its families.
     """
     header = read_header(path)
-    _refuse_packed(path, header)
+    refuse_packed(path, header)
     original = _original(path, header)
-    base = json.loads(_families().joinpath(f"{original.configs}.json").read_text(encoding="utf-8"))
-    found = _parts(path, original, header)
+    base, found = base_of(original), _parts(path, original, header)
     configs = _configs(path, original, base, found, header)
     refuse_other_tasks(path.name, original.kind, configs)
     return Layout(
@@ -78,7 +77,7 @@ def read_file(path: Path) -> Layout:
     )
 
 
-def _refuse_packed(path: Path, header: Header) -> None:
+def refuse_packed(path: Path, header: Header) -> None:
     """Raise ModelUnsupported for weights that are not numbers by themselves."""
     for piece, how in _PACKED.items():
         if any(piece in name for name in header.tensors):
@@ -106,7 +105,7 @@ def _original(path: Path, header: Header) -> Original:
         begins = UNET + original.tells
         towers = [name for name in original.kind.towers if name in original.prefixes]
         needed = [original.prefixes[name] for name in towers if name not in original.spare]
-        if all(_any_begins(names, prefixes) for prefixes in ((begins,), *needed)):
+        if all(any_begins(names, prefixes) for prefixes in ((begins,), *needed)):
             return original
     for piece, what in _OTHERS.items():
         if any(piece in name for name in names):
@@ -121,7 +120,14 @@ _HINT = (
 )
 
 
-def _any_begins(names: Iterable[str], prefixes: tuple[str, ...]) -> bool:
+def base_of(original: Original) -> dict[str, Any]:
+    """What shapes cannot tell of a family's parts."""
+    file = files("sovgen.models").joinpath("families", f"{original.configs}.json")
+    base: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return base
+
+
+def any_begins(names: Iterable[str], prefixes: tuple[str, ...]) -> bool:
     return any(name.startswith(prefixes) for name in names)
 
 
@@ -148,7 +154,7 @@ def _parts(path: Path, original: Original, header: Header) -> dict[str, Shapes]:
 
 
 def _has(header: Header, prefix: str, prefixes: tuple[str, ...]) -> bool:
-    return prefix == prefixes[-1] or _any_begins(header.tensors, (prefix,))
+    return prefix == prefixes[-1] or any_begins(header.tensors, (prefix,))
 
 
 def _numbers(original: Original, part: str, tensors: Shapes) -> int:
@@ -191,14 +197,14 @@ def _configs(
     towers = [name for name in original.kind.towers if name in found]
     for name in (tower.replace("text_encoder", "tokenizer") for tower in towers):
         configs[name] = dict(base[name])
-    configs["scheduler"] = _scheduler(base, header, configs)
+    configs["scheduler"] = scheduler_of(base, header, configs)
     cells = 2 ** (len(configs["vae"]["block_out_channels"]) - 1)
     if original.kind is not FLUX:
-        configs[original.kind.denoiser]["sample_size"] = _size(base, header) // cells
+        configs[original.kind.denoiser]["sample_size"] = side_of(base, header) // cells
     return configs
 
 
-def _scheduler(
+def scheduler_of(
     base: Mapping[str, Any], header: Header, configs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     scheduler = dict(base["scheduler"])
@@ -213,7 +219,7 @@ def _scheduler(
     return scheduler
 
 
-def _size(base: Mapping[str, Any], header: Header) -> int:
+def side_of(base: Mapping[str, Any], header: Header) -> int:
     """The side in pixels that the model was trained at, as ModelSpec says it or as is usual."""
     side, _, _ = header.metadata.get("modelspec.resolution", "").partition("x")
     return int(side) if side.isdecimal() else int(base["size"])
@@ -225,7 +231,3 @@ def _under(header: Header, prefix: str) -> dict[str, tuple[int, ...]]:
         for name, tensor in header.tensors.items()
         if name.startswith(prefix)
     }
-
-
-def _families() -> Any:  # noqa: ANN401 - importlib's Traversable is not public in 3.11
-    return files("sovgen.models").joinpath("families")

@@ -109,7 +109,11 @@ def test_picture_from_elsewhere_varies_by_its_pixels(cli: Cli, library: Path, fi
     words = ("variations", entry.id, "--strength", 0.1, "--count", 1, "--prompt", "a sky", "--json")
     done = cli(library, *words)
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)[0]["settings"] == {"init": entry.id, "strength": 0.1}
+    assert json.loads(done.stdout)[0]["settings"] == {
+        "backend": "torch",
+        "init": entry.id,
+        "strength": 0.1,
+    }
 
 
 def test_grid_of_a_search_and_of_what_was_drawn(cli: Cli, library: Path, tmp_path: Path) -> None:
@@ -171,7 +175,10 @@ def test_upscaled_picture_is_kept_with_what_it_was_made_from(cli: Cli, library: 
     [made] = json.loads(done.stdout)
     assert (made["width"], made["height"]) == (192, 192)
     assert made["prompt"] == "a blue fish"
-    assert made["settings"] == {"init": id, "strength": 0.3, "upscale": 1.5, "tile": 128}
+    assert made["settings"] == {
+        **{"backend": "torch", "init": id, "strength": 0.3},
+        **{"upscale": 1.5, "tile": 128},
+    }
     assert cli(library, "remake", made["id"]).stdout.startswith("The same picture")
 
 

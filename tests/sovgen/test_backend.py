@@ -156,3 +156,21 @@ def test_compiling_without_a_compiler_is_refused(
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(BadRecipe, match="no no-such-compiler"):
         generate(mini, by("compile", APPLES[:1]))
+
+
+def test_openvino_that_is_not_installed_is_told_with_the_command(
+    mini: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(BadRecipe, match="not installed") as refused:
+        generate(mini, by("openvino", APPLES[:1]))
+    assert refused.value.hint == "Run: pip install 'sovgen[openvino]'"
+
+
+def test_openvino_draws_where_nothing_can_be_kept(
+    tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openvino").write_text("a file where the folder would be")
+    model = load_model(tiny_models / "sd1", "cpu", "float32")
+    monkeypatch.setenv("SOVGEN_CACHE", str(tmp_path))
+    assert apart(pixels(model, by("openvino", [FOX])), pixels(model, [FOX])) <= 1

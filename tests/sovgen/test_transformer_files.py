@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -18,7 +19,7 @@ from index.encoder import load_encoder
 from sovgen.errors import ModelUnsupported
 from sovgen.generate.generator import generate
 from sovgen.models.description import describe_model, read_layout
-from sovgen.models.load import load_model
+from sovgen.models.load import Model, load_model
 from sovgen.models.matching import tower_verdicts
 from sovgen.models.store import find_model
 from sovgen.recipe import Recipe
@@ -59,11 +60,45 @@ def test_sd3_file_does_without_a_t5_that_it_lacks_or_that_has_no_vocabulary(
         assert picture.image.size == (64, 64)
 
 
-def test_denoiser_alone_is_refused_with_the_reason(files: Path, tmp_path: Path) -> None:
+def test_denoiser_alone_that_nobody_lends_the_rest_is_refused(files: Path, tmp_path: Path) -> None:
     tensors = load_file(files / "small.safetensors")
     save_file({n: t for n, t in tensors.items() if n.startswith(UNET)}, tmp_path / "x.safetensors")
-    with pytest.raises(ModelUnsupported, match="without its text towers"):
+    with pytest.raises(ModelUnsupported, match="without its text towers") as caught:
         describe_model(tmp_path / "x.safetensors")
+    assert "diffusers folder of Stable Diffusion 3 beside the file" in caught.value.hint
+
+
+@pytest.mark.parametrize("prefix", [UNET, ""])
+@pytest.mark.parametrize("vae", [True, False])
+def test_sd3_denoiser_alone_draws_with_what_a_folder_lends(
+    files: Path, tiny_transformers: Path, tmp_path: Path, prefix: str, vae: bool
+) -> None:
+    pipe = tiny.sd3()
+    with torch.no_grad():
+        pipe.transformer.proj_out.weight *= 1.5
+        pipe.vae.decoder.conv_out.weight *= 1.0 + vae
+    shutil.copytree(files / "t5", tmp_path / "t5")
+    save_sd3(pipe, tmp_path / "whole.safetensors")
+    whole = load_file(tmp_path / "whole.safetensors")
+    kept = {n.replace(UNET, prefix): t for n, t in whole.items() if n.startswith(UNET)}
+    if vae:
+        kept |= {n: t for n, t in whole.items() if n.startswith("first_stage_model.")}
+    save_file(kept, tmp_path / "alone.safetensors")
+    for number, name in enumerate(("flux_dev", "sd3")):
+        (tmp_path / f"{number}").symlink_to(tiny_transformers / name)
+    names = ("whole.safetensors", "alone.safetensors", "1")
+    models = [load_model(tmp_path / name, "cpu", "float32") for name in names]
+    expected, ours, lender = (np.asarray(draw(model), np.int16) for model in models)
+    assert np.abs(ours - expected).max() <= 1
+    assert np.abs(ours - lender).max() > 1
+    assert models[1].name == "alone"
+    assert len({model.hash for model in models}) == 3
+    assert len(describe_model(tmp_path / "alone.safetensors").text_towers) == 3
+
+
+def draw(model: Model) -> Image.Image:
+    [picture] = generate(model, [FOX])
+    return picture.image
 
 
 @pytest.mark.parametrize(
@@ -137,6 +172,26 @@ def test_flux_file_of_real_width_draws_what_its_denoiser_computes(flux: Path) ->
     recipe = Recipe("a red fox", seed=3, steps=1, width=32, height=32)
     [picture] = generate(model, [recipe])
     assert picture.recipe.steps == 1
+
+
+def test_flux_denoiser_alone_is_read_beside_what_a_folder_lends(
+    flux: Path, tiny_transformers: Path, tmp_path: Path
+) -> None:
+    kept = {n.removeprefix(UNET): t for n, t in load_file(flux).items() if n.startswith(UNET)}
+    save_file(kept, tmp_path / "alone.safetensors")
+    del kept
+    (tmp_path / "base").symlink_to(tiny_transformers / "flux_dev")
+    told = describe_model(tmp_path / "alone.safetensors")
+    assert (told.family, told.precision) == ("FLUX.1 schnell", "bfloat16")
+    paths = (flux, tmp_path / "alone.safetensors", tmp_path / "base")
+    whole, alone, lender = (load_model(path, "cpu", "bfloat16") for path in paths)
+    for part, other in {"transformer": whole, "vae": lender, "text_encoder_2": lender}.items():
+        known = getattr(other.pipe, part).state_dict()
+        read = getattr(alone.pipe, part).state_dict()
+        assert all(torch.equal(tensor, known[name]) for name, tensor in read.items())
+    assert dict(alone.own_scheduler.config) == dict(whole.own_scheduler.config)
+    assert (alone.tokens, alone.guidance) == (whole.tokens, "none")
+    (tmp_path / "alone.safetensors").unlink()
 
 
 def test_flux_dev_in_float8_is_computed_in_the_models_dtype(eight: Path) -> None:
