@@ -158,7 +158,7 @@ class Studio:
             pictures = choose(choice, wanted, draw, self._judge(index), on_notice or _mute)
         return _in_turn(self.model.device, on_notice, keep_behind(pictures, keep))
 
-    def remake(self, prefix: str, on_notice: OnNotice | None = None) -> Picture:
+    def remake(self, prefix: str) -> Picture:
         """Draw a library picture again from its own recipe, without keeping it.
 
         Raises BadRecipe when the picture's making was not recorded in full.
@@ -167,8 +167,7 @@ class Studio:
 
         [recipe], sources = self._sourced([self.recipe_of(prefix)], {})
         with turn(self.model.device):
-            options = {"exact": True, "sources": sources, "on_notice": on_notice}
-            return next(iter(generate(self.model, [recipe], **options)))  # type: ignore[arg-type]
+            return next(iter(generate(self.model, [recipe], exact=True, sources=sources)))
 
     def changed_additions(self, prefix: str) -> list[str]:
         """The names of a picture's additions whose files are no longer those that drew it.

@@ -34,6 +34,7 @@ def remake(session: Session, prefix: str, model: str | None, additions: Path | N
     is kept. Exits 0 when it comes out the same, 1 otherwise.
     """
     from index.record import pixel_id, read_picture
+    from sovgen.generate.backend import slow_start
     from sovgen.models.description import verify_model
     from sovgen.studio import Studio
 
@@ -46,7 +47,9 @@ def remake(session: Session, prefix: str, model: str | None, additions: Path | N
     studio = Studio(library, source, device=entry.device, dtype=entry.dtype, folders=folders)
     for name in _changed(studio, entry.id):
         notice(f"The file of {name} is not the one that drew it.")
-    again = studio.remake(entry.id, notice)
+    for expected in slow_start(studio.recipe_of(entry.id)):
+        notice(expected)
+    again = studio.remake(entry.id)
     if pixel_id(again.image) == entry.id:
         click.echo("The same picture, to the last pixel.")
     else:

@@ -125,8 +125,8 @@ def test_remake_tells_that_the_weights_have_changed_since(cli: Cli, tmp_path: Pa
     remake = ("remake", made["id"][:8], "--model", folder)
     assert cli(tmp_path / "library", *remake).stderr == ""
     with torch.no_grad():
-        pipe.unet.conv_out.bias += 0.5
-    pipe.unet.save_pretrained(folder / "unet")
+        pipe.vae.decoder.conv_out.bias += 0.5
+    pipe.vae.save_pretrained(folder / "vae")
     again = cli(tmp_path / "library", *remake)
     assert f"The weights of {folder} are not those that drew it." in again.stderr
     assert again.exit_code == 1 and "Another picture" in again.stderr
