@@ -43,6 +43,7 @@ class Info:
 
 def describe(store: Store) -> Info:
     """Count everything; reads the catalogue once and the folder once."""
+    weight = _weight(store.root)  # which may take long: nobody's turn waits for it
     with store.reading() as connection:
         active = registered.active(connection)
         return Info(
@@ -57,7 +58,7 @@ def describe(store: Store) -> Info:
                 connection, f"{vectors.table(active.fingerprint)} WHERE picture NOT IN {HIDDEN}"
             ),
             index=_way(connection, store.root, active),
-            bytes=_weight(store.root),
+            bytes=weight,
             schema=migrations.schema(connection),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from sovgen.cli.listing import fields, print_json, printable
 from sovgen.cli.options import as_json
 from sovgen.cli.progress import shown
 from sovgen.cli.session import Session, notice, notice_failures
+
+if TYPE_CHECKING:
+    from index import Repaired
 
 
 @click.command(epilog="Example: sovgen library repair")
@@ -32,10 +36,15 @@ def repair(session: Session, form: str | None) -> None:
         for one in repaired.left:
             click.echo(f"left: {printable(one)}")
     if repaired.left:
-        raise Failure(
-            f"{len(repaired.left)} could not be mended.", "Make it again: sovgen library rebuild"
-        )
+        raise Failure(f"{len(repaired.left)} could not be mended.", _helps(repaired))
     notice("Clean." if repaired.done else "Clean; there was nothing to mend.")
+
+
+def _helps(repaired: Repaired) -> str:
+    """What a person can do about what is left."""
+    if {each.kind for each in repaired.left} <= {"missing", "changed"}:
+        return "Put the files back, from a backup say, or let the pictures go: sovgen delete ID"
+    return "Make it again: sovgen library rebuild"
 
 
 @click.command(epilog="Example: sovgen library rebuild")

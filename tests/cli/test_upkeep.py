@@ -47,6 +47,12 @@ def test_repair_mends_what_verify_finds(cli: Cli, library: Path) -> None:
     assert cli(library, "library", "verify").exit_code == 0
 
 
+def test_a_lost_file_is_no_reason_to_rebuild(cli: Cli, library: Path) -> None:
+    Library.open(library).list(Query(k=1))[0].path.unlink()
+    done = cli(library, "library", "repair")
+    assert done.exit_code == 1 and "Put the files back" in done.stderr, done.output
+
+
 def test_a_lost_catalogue_is_made_again(cli: Cli, library: Path) -> None:
     before = ids(library)
     chosen = min(before)

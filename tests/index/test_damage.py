@@ -11,7 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from index import Library, LibraryDamaged, LibraryNewer, NoLibrary, Query, curate
+from index import (
+    Library,
+    LibraryDamaged,
+    LibraryNewer,
+    NoLibrary,
+    Query,
+    curate,
+    question,
+    saved,
+)
+from index.dedup import dedup
+from index.duplicates import duplicates
 from index.refresh import refresh
 from tests.index.boxes import ROOT
 from tests.index.conftest import new, picture, png
@@ -139,10 +150,10 @@ def test_no_clock_stops_a_backup(kept: Library, tmp_path: Path, moment: int) -> 
     assert len(kept.keep([new(7)])) == 1 and kept.verify() == []
 
 
-def tree(root: Path) -> dict[str, bytes]:
-    """Every file of a library, but for tickets, which are taken to read as well."""
+def tree(root: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file of a library with its time, but for tickets, which are taken to read as well."""
     files = [p for p in root.rglob("*") if p.is_file() and p.parent.name != "locks"]
-    return {str(p.relative_to(root)): p.read_bytes() for p in files}
+    return {str(p.relative_to(root)): (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -175,6 +186,17 @@ def test_nothing_touches_a_library_of_a_newer_version(
         lambda: kept.reembed(Given("other")),
         lambda: kept.backup(tmp_path / "b.zip"),
         lambda: curate.tag(kept, [id], ["x"]),
+        lambda: curate.new_set(kept, "x"),
+        lambda: curate.list_sets(kept),
+        lambda: saved.save_search(kept, "x", Query("x")),
+        lambda: saved.list_searches(kept),
+        lambda: question.answer(kept.store, "FROM library"),
+        lambda: duplicates(kept.store),
+        lambda: dedup(kept.store),
+        lambda: kept.trashed(),
+        lambda: kept.restore([id]),
+        lambda: kept.get(id),
+        lambda: kept.store.compact(),
         lambda: refresh(kept.store, force=True),
     ):
         with pytest.raises(LibraryNewer) as caught:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -32,17 +34,48 @@ INSERT INTO deleted VALUES (2, 'bbbb', '2026-01-03', false);
 """
 
 
-@pytest.fixture
-def first(tmp_path: Path) -> Path:
-    """A library as the first schema left it: only its tables, without any view."""
-    for folder in ("pictures", "locks"):
-        (tmp_path / folder).mkdir()
-    with duckdb.connect(tmp_path / "library.duckdb", config=CONFIG) as connection:
+# Libraries of these steps are about: what one of them got wrong, a later one mends.
+TAKEN = """
+0523b2525ce429cc 989cab940f666e64 4219bb3581e9b2c8 92598e6f94920e38 84dd7d14c497aab4
+a470a8c8a7c580c4 47244a18511f3117 b8fb87bd49d0f6ef 2d08ca014613569e a8d4d506d5aaf1b8
+""".split()
+
+
+def lay(folder: Path, steps: int) -> Path:
+    """A library as so many steps left it: only its tables, without any view."""
+    for name in ("pictures", "locks"):
+        (folder / name).mkdir(parents=True)
+    with duckdb.connect(folder / "library.duckdb", config=CONFIG) as connection:
         connection.execute("CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR)")
-        connection.execute("INSERT INTO meta VALUES ('schema', '1')")
+        connection.execute("INSERT INTO meta VALUES ('schema', ?)", [str(steps)])
         connection.execute(M001)
         connection.execute(FILL.format(fingerprint=Given().fingerprint))
-    return tmp_path
+        for step in MIGRATIONS[1:steps]:
+            connection.execute(step)
+    return folder
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    return lay(tmp_path / "first", 1)
+
+
+def test_no_step_that_was_taken_is_ever_edited() -> None:
+    digests = [hashlib.sha256(step.encode()).hexdigest()[:16] for step in MIGRATIONS]
+    assert digests[: len(TAKEN)] == TAKEN
+
+
+def test_a_library_of_any_schema_opens_as_one_of_the_first(first: Path, tmp_path: Path) -> None:
+    expected = Library.open(first, Given()).list(Query())[0]
+    for steps in range(2, len(MIGRATIONS) + 1):
+        library = Library.open(lay(tmp_path / str(steps), steps), Given())
+        (entry,) = library.list(Query())
+        assert replace(entry, path=expected.path) == expected, steps
+        assert [trashed.id for trashed in library.trashed()] == ["bbbb"]
+        with library.store.reading() as connection:
+            assert migrations.is_current(connection)
+            words = connection.execute("SELECT word FROM words WHERE picture = 1 ORDER BY ALL")
+            assert [word for (word,) in words.fetchall()] == ["a", "fox", "good", "mine"]
 
 
 def test_a_library_of_the_first_schema_opens_with_all_that_it_held(first: Path) -> None:

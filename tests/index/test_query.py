@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import count
 
 import numpy as np
 import pytest
 
-from index import BadQuery, Library, NoSuchPicture, NoSuchSet, Query, UnreadableImage
+from index import BadQuery, Library, NoSuchPicture, NoSuchSet, Query, UnreadableImage, curate
 from index.matching import match_floor
 from index.query import Term, direction, parse_date, terms_of
+from index.view import COLUMNS
 from tests.index.conftest import new, picture
 from tests.index.given import Given
+from tests.index.rows import EVERY_SETTING
 
 
 @pytest.mark.parametrize(
@@ -151,6 +153,42 @@ def test_every_typed_column_filters(curated: Library, where: str, seeds: list[in
     assert [e.seed for e in curated.list(Query(where=where))] == seeds
     found = curated.search(Query("x", where=where, everything=True)).hits
     assert sorted(h.entry.seed or 0 for h in found) == sorted(seeds)
+
+
+def literal(value: object) -> str:
+    """A value as SQL writes it."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, datetime):
+        return f"TIMESTAMP '{value}'"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+
+
+def test_every_documented_column_filters(library: Library) -> None:
+    """By each of its values, those that have it and no others, in listings and in searches."""
+    told = {name: f"its {name}" for name in "model model_hash sampler device dtype".split()}
+    told |= {name: name for name in "negative encoder_match safety".split()}
+    full = {"prompt": "it's a fox", "guidance": 1.5, "steps": 3, "seed": 2**64 - 1, "duration": 2.5}
+    made = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
+    full_one = new(1, **told, **full, made=made, settings=dict(EVERY_SETTING))
+    kept = library.keep([full_one, new(300), new(600, prompt="a hen", steps=4)])
+    curate.tag(library, [kept[0].id], ["mine"])
+    curate.rate(library, [kept[0].id], 4)
+    curate.note(library, [kept[0].id], "a note")
+    curate.caption(library, [kept[0].id], "a caption")
+    curate.new_set(library, "best")
+    curate.add_to_set(library, "best", [kept[0].id])
+    with library.store.reading() as connection:
+        rows = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM library ORDER BY seq")
+        values = dict(zip(COLUMNS, zip(*rows.fetchall(), strict=True), strict=True))
+    for name, column in values.items():
+        assert column[0] is not None, name
+        for value in column:
+            where = f"{name} IS NULL" if value is None else f"{name} = {literal(value)}"
+            expected = [n for n, other in enumerate(column, 1) if other == value]
+            assert sorted(e.seq for e in library.list(Query(where=where))) == expected, where
+            found = library.search(Query("x", where=where, everything=True, mode="pixels")).hits
+            assert sorted(hit.entry.seq for hit in found) == expected, where
 
 
 @pytest.fixture(scope="module")

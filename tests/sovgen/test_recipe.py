@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from index.view import COLUMNS
 from sovgen.errors import BadRecipe
 from sovgen.recipe import MAX_GUIDANCE, MAX_SEED, MAX_SIDE, MAX_STEPS, SCHEDULES, Recipe
 from sovgen.samplers import ALIASES, SAMPLERS
@@ -126,3 +127,7 @@ def test_sampler_that_cannot_be_seeded_by_picture_is_refused_with_the_reason() -
         Recipe("a fox", sampler="dpmsolver_sde")
     assert "dpm++ sde" in caught.value.hint
     assert Recipe("a fox", sampler="DPM++ SDE Karras").sampler == "DPM++ SDE Karras"
+
+
+def test_every_field_has_a_column_of_its_own_in_libraries() -> None:
+    assert {field.name for field in fields(Recipe)} <= set(COLUMNS)
