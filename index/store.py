@@ -165,8 +165,8 @@ class Store:
 
         fresh = self.path.with_name(f"{self.path.stem}.compacting{self.path.suffix}")
         with self._turn("w"), self._ours(), self.translated():
-            with self._opened(read_only=False):
-                pass  # whatever log a killed writer left is in the file now
+            with self._opened(read_only=False) as connection:  # what a log held is in the file now
+                migrations.refuse_newer(connection)
             _remove(fresh)
             try:
                 with duckdb.connect(":memory:", config=BESIDE) as connection:
