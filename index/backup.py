@@ -48,6 +48,7 @@ def backup(store: Store, path: Path) -> Backup:
     """Write a library into a new file. Raises ExportExists when it stands, DiskFull and its kin."""
     if path.exists():
         raise ExportExists(f"{path} stands already.", "Name another file.")
+    make_folders(path.parent)
     with _archive(path) as archive:
         held: set[str] = set()
         with store.reading() as connection:

@@ -55,11 +55,14 @@ def sources_of(
 ) -> Mapping[str, Image.Image]:
     """The pictures that the recipes name, by id, RGB or RGBA; those `given` are not looked up.
 
-    Raises NoSuchPicture for one that is no longer in the library, UnreadableImage for a bad file.
+    Raises NoSuchPicture for one that is no longer in the library, UnreadableImage for a bad file
+    or one that holds another picture now.
     """
+    from index.export.source import read_source as read_kept
+
     ids = dict.fromkeys(id for recipe in recipes for id in pictures_named(recipe))
-    found = {id: read_source(library.get(id, hidden=True).path)[1] for id in ids if id not in given}
-    return {**given, **found}
+    entries = {id: library.get(id, hidden=True) for id in ids if id not in given}
+    return {**given, **{id: read_kept(library.store, e).image for id, e in entries.items()}}
 
 
 def keep_source(library: Library, path: Path, *, is_mask: bool = False) -> tuple[str, bool]:

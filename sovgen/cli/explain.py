@@ -83,10 +83,11 @@ def explain(
 
 
 def _source(session: Session, word: str) -> Image.Image:
+    from index.export.source import read_source as read_kept
     from sovgen.sources import find_source, read_source
 
     path = Path(word)
     if path.is_file():
         return read_source(path)[1]
     library = session.open()
-    return read_source(library.get(find_source(library, word)).path)[1]
+    return read_kept(library.store, library.get(find_source(library, word))).image

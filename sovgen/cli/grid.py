@@ -38,11 +38,12 @@ def grid(session: Session, choice: Choice, to: Path, columns: int | None, force:
     prompts: sovgen export --format sheet.
     """
     from index.export.grid import refuse_standing, write_grid
-    from index.record import read_picture
+    from index.export.source import read_source
 
     refuse_standing(to, force)
-    entries = choice.entries(session.open())
+    library = session.open()
+    entries = choice.entries(library)
     if not entries:
         raise Failure("There is no picture to lay out.", "See what a set holds: sovgen set show")
-    write_grid([read_picture(entry.path)[1] for entry in entries], to, columns)
+    write_grid([read_source(library.store, entry).image for entry in entries], to, columns)
     notice(f"Laid {len(entries)} out in {click.format_filename(to)}.")

@@ -85,7 +85,7 @@ def verify(session: Session, form: str | None) -> None:
         print_json(differences)
     else:
         for one in differences:
-            click.echo(printable(one))
+            click.echo("\t".join(map(printable, (one.kind, one.where, one.text))))
     if differences:
         count = len(differences)
         raise Failure(

@@ -33,7 +33,8 @@ def remake(session: Session, prefix: str, model: str | None, additions: Path | N
     The picture is drawn from its own recipe, by weights whose checksums are read again. Nothing
     is kept. Exits 0 when it comes out the same, 1 otherwise.
     """
-    from index.record import pixel_id, read_picture
+    from index.export.source import read_source
+    from index.record import pixel_id
     from sovgen.generate.backend import slow_start
     from sovgen.models.description import verify_model
     from sovgen.studio import Studio
@@ -53,7 +54,7 @@ def remake(session: Session, prefix: str, model: str | None, additions: Path | N
     if pixel_id(again.image) == entry.id:
         click.echo("The same picture, to the last pixel.")
     else:
-        click.echo(_compared(read_picture(entry.path)[1], again.image))
+        click.echo(_compared(read_source(library.store, entry).image, again.image))
 
 
 def _changed(studio: Studio, id: str) -> list[str]:

@@ -34,7 +34,7 @@ def repair(session: Session, form: str | None) -> None:
         for line in repaired.done:
             click.echo(line)
         for one in repaired.left:
-            click.echo(f"left: {printable(one)}")
+            click.echo("\t".join(map(printable, ("left", one.kind, one.where, one.text))))
     if repaired.left:
         raise Failure(f"{len(repaired.left)} could not be mended.", _helps(repaired))
     notice("Clean." if repaired.done else "Clean; there was nothing to mend.")

@@ -44,6 +44,24 @@ def test_file_begins_a_picture_and_is_in_the_library_then(
     assert again.stdout.startswith("The same picture"), again.output
 
 
+def test_a_file_that_holds_another_picture_is_never_taken_for_its_own(
+    cli: Cli, library: Path, files: Path, tmp_path: Path
+) -> None:
+    """Nor is what is drawn from it, laid out or compared with it."""
+    first, second = Library.open(library).list(Query(k=2))
+    first.path.write_bytes(second.path.read_bytes())
+    for words in (
+        ("grid", "--ids", first.id, "--to", tmp_path / "grid.png"),
+        ("generate", "a moon", *FEW, "--from", first.id[:8]),
+        ("remake", first.id[:8]),
+    ):
+        done = cli(library, *words)
+        assert done.exit_code == 1 and "another picture" in done.stderr, done.output
+    assert not (tmp_path / "grid.png").exists()
+    verified = cli(library, "library", "verify").stdout
+    assert verified.startswith(f"changed\t{first.id}\tits file ")
+
+
 def test_nothing_begins_from_a_hidden_picture_but_its_own_remake(
     cli: Cli, library: Path, files: Path
 ) -> None:

@@ -95,6 +95,7 @@ def test_a_lost_file_is_told_and_stops_nothing(kept: Library, tmp_path: Path) ->
 
 
 def test_nothing_is_overwritten(kept: Library, tmp_path: Path) -> None:
+    assert kept.backup(tmp_path / "new" / "folder" / "b.zip").path.is_file()
     kept.backup(tmp_path / "b.zip")
     with pytest.raises(ExportExists):
         kept.backup(tmp_path / "b.zip")
