@@ -117,11 +117,11 @@ def _commit(store: Store, encoder: Encoder, additions: Sequence[Addition]) -> li
         buried = [h.number for h in held.values() if h.deleted]
         trash.restore_rows(connection, buried)
         numbers = catalogue.insert(connection, additions, encoder.fingerprint, held)
-        learnt = meanings.learn(connection, encoder, numbers)
+        learnt = meanings.learn(connection, encoder)
         entries = catalogue.entries(connection, store.root, numbers)
     while learnt == meanings.MOST_LEARNT:  # the rest, a few at a time
         with store.writing() as connection:
-            learnt = meanings.learn(connection, encoder, numbers)
+            learnt = meanings.learn(connection, encoder)
     if buried:
         trash.settle(store)
     shown = {h.number for h in held.values() if not h.deleted}

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import placing
+from index import placing, upkeep
 from index.intake import Incoming, take_in
 from index.making import Making
 from index.record import Record, pixel_id
-from index.refresh import refresh
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +52,7 @@ def keep(store: Store, encoder: Encoder, pictures: Sequence[New]) -> list[Entry]
     entries = [t.entry for t in take_in(store, encoder, [_incoming(p) for p in pictures])]
     numbers = [entry.seq for entry in entries]
     if (min(numbers) - 1) // LOOK_EVERY != max(numbers) // LOOK_EVERY:
-        refresh(store)
+        upkeep.look(store)
     return entries
 
 

@@ -224,6 +224,16 @@ class Library:
         restore(_absolute(path), _absolute(root))
         return cls.open(root)
 
+    def refresh(self) -> bool:
+        """Do what searches are owed here and now, which otherwise a process of its own does.
+
+        Returns whether there was anything to do; see `index.upkeep`. Searches are right without,
+        but for words that were written since and are looked up a few at a time.
+        """
+        from index.upkeep import do
+
+        return do(self.store, lambda: self.encoder)
+
     def reembed(self, encoder: Encoder, on_progress: OnProgress | None = None) -> Reembedded:
         """Go over to another encoder; see `index.reembed.reembed`."""
         from index.reembed import reembed

@@ -4,8 +4,10 @@
 different word that is written of a picture, once, when the picture comes in; a table of its own
 keeps the rows, derived and never the truth. A word of a query meets those that lie far nearer to
 it than the vocabulary does on the whole: cosines of different encoders, and of plain and special
-words, cannot be compared, their distance from the mean in standard deviations can. This file
-knows nothing of pictures' vectors, scores or ranks.
+words, cannot be compared, their distance from the mean in standard deviations can. Pictures of
+which something was written since, when no encoder was at hand, stand in `unlearnt`: a question
+looks up a few of their words by itself, and `index.upkeep` has them learnt. This file knows nothing
+of pictures' vectors, scores or ranks.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_LEARNT = 128  # words in one transaction, so that no writer's turn grows long
 MOST_ASKED = 8  # words of one query that are looked for by their meaning
+MOST_FRESH = 8  # words that are not learnt yet and that a query embeds beside its own
 # Standard deviations above the mean from which a word is near, and how close a meeting and how much
 # of a proof each makes. Measured by `python -m tests.benchmarks retrieval`: closer meetings outrank
 # the right look of pictures that have no prompt. A word of which the encoder cannot tell whether
@@ -35,7 +38,7 @@ CLOSENESS, CLOSEST = 0.08, 0.5
 PROVEN = 4.0  # from where on it proves anything
 PROOF, BEST_PROOF, STRANGE_PROOF = 0.125, 0.7, 0.5
 _WORDY = r"\pL{2}"
-_BY_HAND = "SELECT picture FROM curation UNION SELECT picture FROM tags WHERE source = 'hand'"
+_UNLEARNT = "picture IN (SELECT picture FROM unlearnt)"
 
 
 def create_table(connection: duckdb.DuckDBPyConnection, encoder: Encoder) -> None:
@@ -46,24 +49,18 @@ def create_table(connection: duckdb.DuckDBPyConnection, encoder: Encoder) -> Non
     )
 
 
-def learn(
-    connection: duckdb.DuckDBPyConnection, encoder: Encoder, numbers: Sequence[int] | None = None
-) -> int:
+def learn(connection: duckdb.DuckDBPyConnection, encoder: Encoder, *, every: bool = False) -> int:
     """Embed words that the encoder has not met, at most MOST_LEARNT; returns how many.
 
-    numbers: the pictures whose words they are; None for all. What people wrote by hand since, when
-    no encoder was at hand, is learnt with them. Inside the caller's transaction.
+    every: of all pictures, and not only of the unlearnt ones
+    Inside the caller's transaction.
     """
     import numpy as np
 
     create_table(connection, encoder)
-    condition = "true" if numbers is None else f"picture IN $numbers OR picture IN ({_BY_HAND})"
-    rows = connection.execute(
-        f"SELECT DISTINCT word FROM words WHERE ({condition}) AND regexp_matches(word, '{_WORDY}') "  # noqa: S608
-        f"AND word NOT IN (SELECT word FROM {_table(encoder)}) ORDER BY word LIMIT {MOST_LEARNT}",
-        None if numbers is None else {"numbers": list(numbers)},
-    ).fetchall()
-    found = [word for (word,) in rows]
+    found = _unmet(connection, encoder, "true" if every else _UNLEARNT, MOST_LEARNT)
+    if len(found) < MOST_LEARNT:
+        connection.execute("DELETE FROM unlearnt")
     if found:
         column = np.empty(len(found), object)
         column[:] = [np.ascontiguousarray(r, np.float32) for r in encoder.encode_texts(found)]
@@ -73,6 +70,11 @@ def learn(
         finally:
             connection.unregister("learnt")
     return len(found)
+
+
+def is_due(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether words may have come that nobody has learnt."""
+    return bool(connection.execute("SELECT 1 FROM unlearnt LIMIT 1").fetchall())
 
 
 def forget(connection: duckdb.DuckDBPyConnection) -> None:
@@ -101,14 +103,19 @@ def _near(
     from index.wordbank import word_bank
 
     bank = word_bank(encoder)
-    vectors = encoder.encode_texts(asked)
+    fresh = _unmet(connection, encoder, _UNLEARNT, MOST_FRESH) if is_due(connection) else []
+    both = encoder.encode_texts([*asked, *fresh])
+    vectors, unlearnt = both[: len(asked)], both[len(asked) :]
     usual = vectors @ bank.tags.T
     known = bank.sense(vectors) >= calibration_of(encoder).sense_floor
     for word, vector, mean, spread, is_known in zip(
         asked, vectors, usual.mean(axis=1), usual.std(axis=1), known, strict=True
     ):
         best = BEST_PROOF if is_known else STRANGE_PROOF
-        for other, cosine in _above(connection, encoder, vector, float(mean + NEAR * spread)):
+        floor = float(mean + NEAR * spread)
+        beside = zip(fresh, (unlearnt @ vector).tolist(), strict=True)
+        found = [(other, cosine) for other, cosine in beside if cosine >= floor]
+        for other, cosine in [*_above(connection, encoder, vector, floor), *found]:
             if other != word:
                 far = (cosine - float(mean)) / float(spread)
                 proof = min(best, PROOF * far) if far >= PROVEN else 0.0
@@ -124,6 +131,17 @@ def _above(
         f"FROM {_table(encoder)} WHERE cosine >= $2 ORDER BY word",
         [vector.tolist(), floor],
     ).fetchall()
+
+
+def _unmet(
+    connection: duckdb.DuckDBPyConnection, encoder: Encoder, condition: str, most: int
+) -> list[str]:
+    """Words, at most so many, of the pictures that meet a condition, that are not learnt."""
+    rows = connection.execute(
+        f"SELECT DISTINCT word FROM words WHERE {condition} AND regexp_matches(word, '{_WORDY}') "  # noqa: S608
+        f"AND word NOT IN (SELECT word FROM {_table(encoder)}) ORDER BY word LIMIT {most}"
+    ).fetchall()
+    return [word for (word,) in rows]
 
 
 def _is_laid(connection: duckdb.DuckDBPyConnection, encoder: Encoder) -> bool:

@@ -186,7 +186,14 @@ M009 = "ALTER TABLE curation ADD COLUMN caption VARCHAR"
 # What asked the denoiser (see `index.making`).
 M010 = "ALTER TABLE makings ADD COLUMN backend VARCHAR"
 
-MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005, M006, M007, M008, M009, M010)
+# Pictures of which something was written that no encoder has learnt yet (see `index.meanings`).
+M011 = """
+CREATE TABLE unlearnt (picture BIGINT NOT NULL);
+INSERT INTO unlearnt SELECT picture FROM curation
+    UNION SELECT picture FROM tags WHERE source = 'hand';
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005, M006, M007, M008, M009, M010, M011)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

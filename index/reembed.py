@@ -80,7 +80,7 @@ def _learn(store: Store, encoder: Encoder) -> None:
     learnt = True
     while learnt:  # a few words at a time, so that nobody waits long for their turn
         with store.writing() as connection:
-            learnt = meanings.learn(connection, encoder) > 0
+            learnt = meanings.learn(connection, encoder, every=True) > 0
 
 
 def _missing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -31,28 +32,52 @@ PATIENCE_MS = 20.0
 _OUTGROWN = 2
 _STEP = 16_384
 _TRIED = 2_000
+# Held by whoever writes a snapshot.
+BUILDING = "building"
 
 
-def refresh(store: Store, *, force: bool = False, patience_ms: float = PATIENCE_MS) -> bool:
+def refresh(
+    store: Store, *, force: bool = False, wait: bool = False, patience_ms: float = PATIENCE_MS
+) -> bool:
     """Write a new snapshot if enough rows are missing from it; returns whether it did.
 
+    wait: for another process that writes one, and look again then
     patience_ms: how long an exact scan may take here before clusters are made for a shortcut
 
     The rows are read a step at a time, so that no writer waits longer than for one query. One
     process at a time does this. A disk that is full or read-only only means searching the rows.
     """
     try:
-        with store.reading() as connection:
-            active = registered.active(connection)
-            if not (force or is_due(connection, store, active)):
-                return False
+        active = _due(store, force=force)
+        if active is None:
+            return False
         folder = snapshot.folder_of(store.root, active)
         make_folders(folder)
-        with FileLock(folder / "building", timeout=0, mode=0o600):
+        with FileLock(folder / BUILDING, timeout=-1 if wait else 0, mode=0o600):
+            if wait and _due(store, force=force) is None:
+                return False
             _build(store, active, patience_ms)
     except (Timeout, DiskFull, LibraryReadOnly, LibraryBusy):
         return False  # a cache nobody could write, or somebody else is writing, is no loss
     return True
+
+
+def _due(store: Store, *, force: bool) -> Registered | None:
+    """The encoder whose snapshot has to be written, if any has."""
+    with store.reading() as connection:
+        active = registered.active(connection)
+        return active if force or is_due(connection, store, active) else None
+
+
+def is_building(root: Path) -> bool:
+    """Whether somebody is writing a snapshot of any encoder of this library."""
+    for lock in (root / "vectors").glob(f"*/{BUILDING}"):
+        try:
+            with FileLock(lock, timeout=0, mode=0o600):
+                pass
+        except (Timeout, OSError):
+            return True
+    return False
 
 
 def is_due(connection: duckdb.DuckDBPyConnection, store: Store, active: Registered) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index import meanings, vectors
+from index.bundled import BUNDLED
 from index.errors import EncoderMismatch, LibraryDamaged
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ class Registered:
     name: str
     source: str
     width: int
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a process that was handed none could load it."""
+        return self.source == BUNDLED or Path(self.source).is_dir()
 
 
 def active(connection: duckdb.DuckDBPyConnection) -> Registered:

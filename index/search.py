@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from index import catalogue, fusion, lexical, meanings, ranking, refresh, registered, selection
+from index import catalogue, fusion, lexical, meanings, ranking, registered, selection, upkeep
 from index.aim import Aim, aimed, encoded
 from index.answer import Answer, Hit
 from index.query import Query, terms_of
@@ -67,9 +67,9 @@ def _by_look(store: Store, query: Query, encoder: Callable[[], Encoder]) -> Answ
             good |= found.is_strong(ranked.numbers)
         shown = ranked if query.everything else ranked.chosen(good)
         hits = _hits(connection, store, shown.chosen(slice(query.k)), found, aim)
-        is_due = refresh.is_due(connection, store, active)
+        is_due = upkeep.is_due(connection, store, active)
     if is_due:
-        refresh.refresh(store)
+        upkeep.begin(store)
     return Answer(hits, floor, matched=bool(good.any()), mode="both" if found else "pixels")
 
 

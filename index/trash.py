@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 # The tables whose rows belong to a picture, by their column `picture`.
 OF_PICTURE = (
-    "files makings looks colours tags curation set_members tags_waiting words refused".split()
-)
+    "files makings looks colours tags curation set_members tags_waiting words refused unlearnt"
+).split()
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,14 @@ def split(connection: duckdb.DuckDBPyConnection, text: str) -> list[str]:
 def renew(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int] | None = None) -> None:
     """Bring the words of these pictures, or of all, to what is written of them now.
 
-    Inside the caller's transaction.
+    Those named count as unlearnt then (see `index.meanings`). Inside the caller's transaction.
     """
     condition = "true" if numbers is None else "picture IN $numbers"
     values = None if numbers is None else {"numbers": list(numbers)}
     connection.execute(f"DELETE FROM words WHERE {condition}", values)  # noqa: S608
     connection.execute(f"INSERT INTO words {_derived(condition)} ORDER BY picture", values)
+    if numbers is not None:
+        connection.execute("INSERT INTO unlearnt SELECT unnest($numbers::BIGINT[])", values)
 
 
 def stale(connection: duckdb.DuckDBPyConnection) -> list[int]:

@@ -81,7 +81,7 @@ def test_every_word_is_learnt_once(library: Library, monkeypatch: pytest.MonkeyP
         rows = connection.execute("SELECT DISTINCT word FROM words").fetchall()
     assert learnt(library) == {word for (word,) in rows if word.isalpha() and len(word) > 1}
     with library.store.writing() as connection:
-        assert meanings.learn(connection, library.encoder) == 0
+        assert meanings.learn(connection, library.encoder, every=True) == 0
 
 
 def test_notes_and_tags_are_learnt_with_the_next_picture(library: Library) -> None:

@@ -256,6 +256,7 @@ def test_a_damaged_snapshot_is_never_served_and_is_made_again(
     best = library.search(Query("anything", k=1, everything=True)).hits[0]
     aim = library.encoder.encode_texts(["anything"])[0]
     assert best.entry.seq == 1 + int(np.argmax(rows @ aim))
+    library.refresh()  # whoever the search has started is waited for
     assert has_sound_snapshot(library)
     assert not [d for d in library.verify() if d.kind == "snapshot"]
 
