@@ -3,7 +3,9 @@
 `pictures/.curation/journal.jsonl` follows the catalogue, which stays the only truth: triggers note
 in the table `touched` what a transaction changed, and once it is committed a line for each is
 appended, within the same turn. A crash in between leaves the notes, and the next writer's turn
-appends. The last line about a thing is the one that holds, so a line may be written twice.
+appends. The last line about a thing is the one that holds, so a line may be written twice. After
+the lines of a transaction stands its number, which the catalogue keeps in the same transaction: by
+that a catalogue which has lost some is known (`index.catchup`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     import duckdb
 
 Key = tuple[str, str]
+_WRITTEN = "written"
+_TAIL = 65_536  # bytes at the end of the journal in which its last number is looked for
 
 
 def path_of(root: Path) -> Path:
@@ -34,6 +38,35 @@ def touch(connection: duckdb.DuckDBPyConnection, kind: str, key: str) -> None:
     connection.execute("INSERT INTO touched VALUES (?, ?)", [kind, key])
 
 
+def number(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number of the last change that the catalogue holds."""
+    row = connection.execute("SELECT max(number) FROM journaled").fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+def count(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give the caller's transaction the next number, if it changed what the journal tells."""
+    connection.execute(
+        "UPDATE journaled SET number = number + 1 WHERE EXISTS (SELECT 1 FROM touched)"
+    )
+
+
+def begin(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Let the catalogue count as one that holds all that the journal tells."""
+    connection.execute("UPDATE journaled SET number = greatest(number, ?)", [last(root)])
+
+
+def last(root: Path) -> int:
+    """The number of the last change that the journal tells of; 0 where there is none."""
+    try:
+        with path_of(root).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return 0
+    return next((n for line in reversed(lines) if (n := _parsed(line).get(_WRITTEN, 0))), 0)
+
+
 def follow(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     """Append a line for all that was touched, and forget that it was.
 
@@ -43,7 +76,7 @@ def follow(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     touched = connection.execute("SELECT DISTINCT kind, key FROM touched").fetchall()
     if not touched:
         return
-    append(path_of(root), _said(connection, touched))
+    append(path_of(root), [*_said(connection, touched), {_WRITTEN: number(connection)}])
     faults.reach("journaled")
     connection.execute("DELETE FROM touched")
 
@@ -75,12 +108,17 @@ def renew(connection: duckdb.DuckDBPyConnection, root: Path, told: Mapping[Key, 
     """Write the journal anew, short, keeping what it tells of pictures whose files are away."""
     true = {key_of(remark): remark for remark in remarks.of_everything(connection)}
     away = [remark for key, remark in told.items() if key[0] == "picture" and key not in true]
-    rewrite(root, [*true.values(), *away])
+    rewrite(root, [*true.values(), *away, {_WRITTEN: number(connection)}])
     connection.execute("DELETE FROM touched")
 
 
 def read(root: Path) -> dict[Key, Remark]:
     """The remark that holds for each thing, in the order in which things were first spoken of."""
+    return {key: remark for key, remark in since(root, 0).items() if not remark.get("gone")}
+
+
+def since(root: Path, number: int) -> dict[Key, Remark]:
+    """The last remark about each thing since the change of a number, also that it is gone."""
     held: dict[Key, Remark] = {}
     try:
         lines = path_of(root).read_bytes().splitlines()
@@ -91,7 +129,9 @@ def read(root: Path) -> dict[Key, Remark]:
         key = key_of(remark)
         if key is not None:
             held[key] = remark
-    return {key: remark for key, remark in held.items() if not remark.get("gone")}
+        elif 0 < remark.get(_WRITTEN, 0) <= number:
+            held.clear()
+    return held
 
 
 def damaged(root: Path) -> int:

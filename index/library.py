@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catalogue, makings, migrations, registered, selection, trash
+from index import catalogue, catchup, makings, migrations, registered, selection, trash
 from index.errors import DiskFull, LibraryDamaged, LibraryReadOnly, NoLibrary
 from index.placing import make_folders
 from index.store import Store
@@ -71,12 +71,15 @@ class Library:
         library = cls(_absolute(root), encoder)
         with library.store.reading() as connection:
             is_current = migrations.is_current(connection)
-            is_settled = is_current and trash.is_settled(connection)
+            is_behind = is_current and catchup.is_behind(connection, library.root)
+            is_settled = is_current and not is_behind and trash.is_settled(connection)
         if not is_current:
             library.store.upgrade()
-        if not is_settled:
-            # looking needs nothing settled, so a disk that refuses writing is no hindrance
-            with suppress(LibraryReadOnly, DiskFull):
+        # looking needs nothing finished, so a disk that refuses writing is no hindrance
+        with suppress(LibraryReadOnly, DiskFull):
+            if is_behind:
+                library.store.upgrade()
+            if not is_settled:
                 trash.settle(library.store)
         return library
 

@@ -193,7 +193,16 @@ INSERT INTO unlearnt SELECT picture FROM curation
     UNION SELECT picture FROM tags WHERE source = 'hand';
 """
 
-MIGRATIONS: tuple[str, ...] = (M001, M002, M003, M004, M005, M006, M007, M008, M009, M010, M011)
+# The number of the last change that the journal tells of (see `index.journal`).
+M012 = """
+CREATE TABLE journaled (number BIGINT NOT NULL);
+INSERT INTO journaled VALUES (0);
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    *(M001, M002, M003, M004, M005, M006),
+    *(M007, M008, M009, M010, M011, M012),
+)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

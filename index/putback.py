@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from index import makings, words
 from index.columns import fill, split_zone
+from index.hiding import HIDDEN
 from index.making import Making
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def put_back(connection: duckdb.DuckDBPyConnection, told: Mapping[Key, Remark]) 
     """Make the catalogue say of the things told what they say, and leave the rest as it is.
 
     Pictures that the catalogue does not hold are passed over. In the caller's transaction; files
-    of deleted pictures are left to `index.trash.settle`.
+    of deleted pictures are left to `unsettle` and then to `index.trash.settle`.
     """
     numbers = dict(connection.execute("SELECT id, seq FROM pictures").fetchall())
     pictures = {
@@ -35,6 +36,15 @@ def put_back(connection: duckdb.DuckDBPyConnection, told: Mapping[Key, Remark]) 
     _put_sets(connection, [r for (kind, _), r in told.items() if kind == "set"])
     _put_searches(connection, [r for (kind, _), r in told.items() if kind == "search"])
     words.renew(connection, list(pictures))
+
+
+def unsettle(connection: duckdb.DuckDBPyConnection, ids: Sequence[str] = ()) -> None:
+    """Note that the files of these pictures, and of all deleted and hidden ones, have to follow."""
+    connection.execute(
+        "INSERT INTO unsettled SELECT seq, id FROM deleted WHERE NOT emptied "  # noqa: S608
+        f"UNION SELECT seq, id FROM pictures WHERE id IN $1 OR seq IN {HIDDEN}",
+        [list(ids)],
+    )
 
 
 def _clear(connection: duckdb.DuckDBPyConnection, numbers: list[int]) -> None:

@@ -16,10 +16,9 @@ from index import journal, registered, trash
 from index.adding import BATCH, Failure
 from index.decoding import decoded
 from index.entry import absolute
-from index.hiding import HIDDEN
 from index.intake import Incoming, take_in
 from index.places import grave, places
-from index.putback import making_of, put_back
+from index.putback import making_of, put_back, unsettle
 from index.record import candidates
 from index.refresh import refresh
 from index.store import Store
@@ -160,10 +159,8 @@ def _finish(growing: Store, told: Mapping[Key, Remark]) -> None:
             "WHERE id IN ? AND seq NOT IN (SELECT seq FROM deleted)",
             [datetime.now(UTC).replace(tzinfo=None), [p.name for p in _graves(growing.root)]],
         )
-        connection.execute(
-            "INSERT INTO unsettled SELECT seq, id FROM deleted WHERE NOT emptied "  # noqa: S608
-            f"UNION SELECT seq, id FROM pictures WHERE seq IN {HIDDEN}"
-        )
+        unsettle(connection)
+        journal.begin(connection, growing.root)
 
 
 def _settled(store: Store, told: Mapping[Key, Remark], failed: list[Failure]) -> Rebuilt:

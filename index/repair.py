@@ -17,10 +17,9 @@ from index import journal, vectors, words
 from index.adding import add
 from index.columns import split_zone
 from index.errors import LibraryDamaged, UnreadableImage
-from index.hiding import HIDDEN
 from index.places import Place, places
 from index.proof import prove
-from index.putback import put_back
+from index.putback import put_back, unsettle
 from index.record import Record, read_picture
 from index.reembed import reembed
 from index.refresh import refresh
@@ -55,11 +54,11 @@ def repair(store: Store, encoder: Callable[[], Encoder]) -> Repaired:
     encoder: called only when pictures have to be looked at
     """
     told = journal.read(store.root)
-    had_log = _log_of(store).exists()
     done = _readable(store)
-    if done or (had_log and _is_behind(store)):
-        done += _catch_up(store, encoder, told)
+    store.upgrade()
     settle(store)
+    if store.caught_up:
+        done.append("what the journal tells and the catalogue had lost was put back")
     found = verify(store)
     for _ in range(_PASSES):
         mended = [*_mend(store, encoder, found, told)]
@@ -156,29 +155,6 @@ def _log_of(store: Store) -> Path:
     return store.path.with_name(f"{store.path.name}.wal")
 
 
-def _is_behind(store: Store) -> bool:
-    """Whether the journal tells of more: DuckDB passes over a log that seems cut short."""
-    with store.reading() as connection:
-        return bool(journal.differences(connection, store.root))
-
-
-def _catch_up(
-    store: Store, encoder: Callable[[], Encoder], told: Mapping[Key, Remark]
-) -> Iterator[str]:
-    """Without its log the catalogue may be behind the journal, which then tells what is true."""
-    settle(store)
-    found = verify(store)
-    if any(difference.kind == "orphan" for difference in found):
-        yield from _adopt(store, encoder(), found, {})
-    with store.writing() as connection:
-        put_back(connection, told)
-        connection.execute(
-            "INSERT INTO unsettled SELECT seq, id FROM deleted WHERE NOT emptied "  # noqa: S608
-            f"UNION SELECT seq, id FROM pictures WHERE seq IN {HIDDEN}"
-        )
-    yield "what the journal tells was put back"
-
-
 def _asides(log: Path) -> Iterator[Path]:
     number = 1
     while True:
@@ -215,6 +191,7 @@ def _adopt(
         with store.writing() as connection:
             about = {k: r for k, r in told.items() if k[0] != "picture" or k[1] in ids}
             put_back(connection, about)
+            unsettle(connection)
         settle(store)
         yield f"{len(report.added)} pictures that no row spoke of were taken in"
     if report.known:

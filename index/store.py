@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import faults, journal, migrations
+from index import catchup, faults, journal, migrations
 from index.errors import LibraryExists, NoLibrary
 from index.translation import is_locked, translate
 from index.turns import Kind, Turns
@@ -51,6 +51,7 @@ class Store:
 
     wait_s: seconds of patience while others are at work
     name: of the catalogue's file; another than `library.duckdb` while one is being rebuilt
+    caught_up: of how many things something was put back that only the journal still told
     """
 
     def __init__(self, root: Path, wait_s: float = 60.0, name: str = CATALOGUE) -> None:
@@ -58,6 +59,7 @@ class Store:
         self.path = root / name
         self._wait_s = wait_s
         self._turns = Turns(root / "locks", wait_s)
+        self.caught_up = 0
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -73,19 +75,29 @@ class Store:
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection with one transaction open: all of it happens, or nothing.
 
+        What the catalogue has lost and the journal tells is put back first (see `index.catchup`).
         Raises NoLibrary, LibraryBusy, LibraryNewer, LibraryDamaged, LibraryReadOnly or DiskFull.
         """
+        with self._writing() as connection:
+            # one that is being rebuilt is made from the journal
+            has_journal = self.path.name == CATALOGUE
+            caught_up = catchup.catch_up(connection, self.root) if has_journal else 0
+            yield connection
+        self.caught_up += caught_up
+
+    @contextmanager
+    def _writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         self._require()
         with self._turn("w"), self._ours(), self._connected(read_only=False) as connection:
             yield connection
+            journal.count(connection)
             faults.reach("committing")
             connection.execute("COMMIT")
             faults.reach("committed")
-            self._write_journal(connection)
+            if self.path.name == CATALOGUE:
+                self._write_journal(connection)
 
     def _write_journal(self, connection: duckdb.DuckDBPyConnection) -> None:
-        if self.path.name != CATALOGUE:
-            return  # one that is being rebuilt: the journal is what it is rebuilt from
         connection.execute("BEGIN")
         try:
             journal.follow(connection, self.root)
@@ -136,6 +148,7 @@ class Store:
             with duckdb.connect(making, config=CONFIG) as connection:
                 connection.execute("BEGIN")
                 migrations.migrate(connection)
+                journal.begin(connection, self.root)
                 if lay is not None:
                     lay(connection)
                 connection.execute("COMMIT")
@@ -179,11 +192,13 @@ class Store:
                 _remove(fresh)
 
     def upgrade(self) -> None:
-        """Bring the schema up to date; does nothing to a current one."""
-        with self.writing() as connection:
+        """Bring the schema up to date, and put back what only the journal tells."""
+        with self._writing() as connection:
             if not migrations.is_current(connection):
                 migrations.migrate(connection)
                 faults.reach("migrating")
+            caught_up = catchup.catch_up(connection, self.root)
+        self.caught_up += caught_up
 
     @contextmanager
     def translated(self) -> Iterator[None]:

@@ -14,9 +14,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from index import journal, registered, snapshot, sound, vectors, words
+from index import catchup, journal, registered, snapshot, sound, vectors, words
 from index.places import Place, places
 from index.proof import prove
+from index.store import CATALOGUE
 from index.trash import OF_PICTURE
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ Kind = Literal[
     "words",
     "snapshot",
     "journal",
+    "behind",
 ]
 
 
@@ -77,6 +79,9 @@ def verify(store: Store) -> list[Difference]:
 
 
 def _journal(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
+    if catchup.is_behind(connection, root):
+        text = "has lost changes that the journal tells of; whoever writes next puts them back"
+        yield Difference("behind", CATALOGUE, text)
     for _, name in journal.differences(connection, root):
         yield Difference("journal", name, "is not in the journal as it is on record")
 

@@ -37,7 +37,10 @@ class Session:
         root = self.settings.library
         from index import Library
 
-        return Library.open(root)
+        library = Library.open(root)
+        if count := library.store.caught_up:
+            notice(f"The catalogue had lost changes of {count} things; they were put back.")
+        return library
 
     def open_or_create(self) -> Library:
         """The library, made first, and said so, where there is none."""
