@@ -32,6 +32,7 @@ _REFUSED = {
 _WAITING = {"sleep_ms", "pg_sleep", "write_log"}
 # Functions of a list and a value that hold where the list has the value; `IN` is read as the first.
 _CONTAINING = "contains list_contains list_has array_contains array_has".split()
+_LENGTHS = "len length array_length".split()
 _MEMBERS = {
     "tags": "SELECT picture FROM tags WHERE tag",
     "sets": "SELECT picture FROM set_members WHERE set_name",
@@ -50,7 +51,8 @@ def source(connection: duckdb.DuckDBPyConnection, text: str | None, also: Iterab
     if named is None:
         return "library"
     columns = sorted(named.union(also))
-    return f"({view.select(columns=columns, narrowed=_narrowed(condition))}) library"
+    narrowed, empty = _narrowed(condition), _empty(condition)
+    return f"({view.select(columns=columns, narrowed=narrowed, empty=empty)}) library"
 
 
 def check(connection: duckdb.DuckDBPyConnection, text: str) -> Node:
@@ -102,6 +104,29 @@ def _narrowed(condition: Node) -> dict[str, str]:
             text = literal["text"].replace("'", "''")
             found[name] = f"picture IN ({_MEMBERS[name]} = '{text}')"
     return found
+
+
+def _empty(condition: Node) -> set[str]:
+    """Lists that must be empty."""
+    found = set()
+    for part in _conjuncts(condition):
+        if part.get("type") == "COMPARE_EQUAL":
+            for side, other in ((part["left"], part["right"]), (part["right"], part["left"])):
+                found |= {name for name in _MEMBERS if _says_empty(side, other, name)}
+    return found
+
+
+def _says_empty(side: Node, other: Node, name: str) -> bool:
+    """Whether `side = other` holds where the list of that name is empty, and only there."""
+    if other.get("literal", {}).get("text") == "0" and side.get("function_name") in _LENGTHS:
+        arguments = [a["expression"] for a in side["arguments"]]
+        return len(arguments) == 1 and _is_column(arguments[0], name)
+    is_nothing = other.get("function_name") == "list_value" and not other["arguments"]
+    return is_nothing and _is_column(side, name)
+
+
+def _is_column(node: Node, name: str) -> bool:
+    return bool(node.get("column_names", [""])[-1].lower() == name)
 
 
 def _conjuncts(condition: Node) -> Iterator[Node]:

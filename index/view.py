@@ -53,7 +53,8 @@ _JOINS = {
     "c": "(SELECT * FROM curation WHERE {condition}) c ON c.picture = p.seq",
     "l": """(SELECT * FROM looks WHERE {condition}) l ON l.picture = p.seq
     AND l.fingerprint = (SELECT fingerprint FROM encoders WHERE active)""",
-    "t": """(SELECT picture, list(DISTINCT tag ORDER BY tag) AS tags
+    # made distinct list by list: DISTINCT within the aggregate takes twice as long
+    "t": """(SELECT picture, list_sort(list_distinct(list(tag))) AS tags
            FROM tags WHERE {condition} GROUP BY picture) t ON t.picture = p.seq""",
     "k": """(SELECT picture, list(name ORDER BY rank) AS colours
            FROM colours WHERE {condition} GROUP BY picture) k ON k.picture = p.seq""",
@@ -61,12 +62,15 @@ _JOINS = {
            FROM set_members JOIN sets ON name = set_name
            WHERE {condition} GROUP BY picture) s ON s.picture = p.seq""",
 }
+# Where the rows of each list are.
+_LISTS = {"tags": "tags", "colours": "colours", "sets": "set_members JOIN sets ON name = set_name"}
 
 
 def select(
     condition: str = "true",
     columns: Collection[str] = EVERY,
     narrowed: Mapping[str, str] | None = None,
+    empty: Collection[str] = (),
 ) -> str:
     """The statement behind the view, or what is needed of it.
 
@@ -76,18 +80,24 @@ def select(
     columns: tables of none of these are not read
     narrowed: such a condition by the name of a list: pictures that do not meet it may be told an
     empty one
+    empty: lists that have to be empty: pictures with any are left out, which no list is made for
     """
-    needed = {_SOURCES[name][0] for name in columns}
+    needed = {_SOURCES[name][0] for name in columns if name not in empty}
     conditions = {_SOURCES[name][0]: text for name, text in (narrowed or {}).items()}
     joins = "".join(
         f"LEFT JOIN {join.format(condition=conditions.get(table, condition))}\n"
         for table, join in _JOINS.items()
         if table in needed
     )
+    without = "".join(
+        f" AND p.seq NOT IN (SELECT picture FROM {_LISTS[name]})"  # noqa: S608
+        for name in empty
+    )
+    values = {name: "[]::VARCHAR[]" if name in empty else _SOURCES[name][1] for name in columns}
     return f"""
-SELECT {", ".join(f"{_SOURCES[name][1]} AS {name}" for name in columns)}
+SELECT {", ".join(f"{value} AS {name}" for name, value in values.items())}
 FROM (SELECT *, seq AS picture FROM pictures WHERE {condition}) p
-{joins}WHERE p.seq NOT IN (SELECT seq FROM deleted)
+{joins}WHERE p.seq NOT IN (SELECT seq FROM deleted){without}
 """  # noqa: S608 - the conditions are this package's own
 
 

@@ -30,6 +30,13 @@ CONDITIONS = [
     "'it''s' IN tags",
     "('fox' IN tags) IS NULL",
     "len(tags) = 0",
+    "len(tags) = 0 AND 'fox' IN tags",
+    "len(tags) = 0 OR rating = 4",
+    "NOT len(tags) = 0",
+    "len(tags) = 2",
+    "tags = [] AND 0 = Length(Library.Sets) AND rating = 4",
+    "array_length(sets) = 0 AND array_length(colours) = 0",
+    "sets = ['best'] AND tags = []",
     "'best' IN sets AND hidden = false",
     "'secret' IN sets",
     "contains(note, 'fox')",
@@ -60,6 +67,14 @@ def test_a_condition_means_what_it_means_over_the_whole_view(library: Library) -
             ).fetchall()
         listed = [entry.seq for entry in library.list(Query(where=condition))]
         assert listed == [seq for (seq,) in rows], condition
+
+
+def test_no_list_is_made_that_has_to_be_empty(library: Library) -> None:
+    with library.store.reading() as connection:
+        source = predicate.source(connection, "len(tags) = 0 AND sets = []", ["seq"])
+        other = predicate.source(connection, "len(tags) = 0 OR sets = []", ["seq"])
+    assert "list(" not in source and source.count("NOT IN (SELECT picture FROM") == 2
+    assert other.count("list(") == 2
 
 
 def test_tables_that_a_condition_does_not_name_are_not_read(library: Library) -> None:
