@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from index.errors import DiskFull, LibraryReadOnly
 
@@ -24,11 +25,18 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
 
     Raises DiskFull or LibraryReadOnly; what stood at path before stands still.
     """
+    with replacing(path, durable=durable) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of path on a clean exit; as `write_atomically`."""
     with disk_refusals(path.parent):
         descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
         try:
             with open(descriptor, "wb") as file:
-                file.write(data)
+                yield file
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())

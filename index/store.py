@@ -288,7 +288,18 @@ def _copy_catalogue(connection: duckdb.DuckDBPyConnection, source: Path, target:
     for name, path, how in (("source", source, " (READ_ONLY)"), ("target", target, "")):
         place = str(path).replace("'", "''")
         connection.execute(f"ATTACH '{place}' AS {name}{how}")
-    connection.execute("COPY FROM DATABASE source TO target")
+    connection.execute("COPY FROM DATABASE source TO target (SCHEMA)")
+    rows = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'source' "
+        "ORDER BY starts_with(table_name, 'vectors_') DESC, table_name"
+    ).fetchall()
+    for (name,) in rows:
+        # a vector's numbers do not compress, and to find that out costs more than to copy them
+        kind = "uncompressed" if name.startswith("vectors_") else "auto"
+        connection.execute(f"PRAGMA force_compression = '{kind}'")
+        connection.execute(f'INSERT INTO target."{name}" FROM source."{name}"')
+        if kind == "uncompressed":
+            connection.execute("CHECKPOINT target")
     triggers = connection.execute(
         "SELECT sql FROM duckdb_triggers() WHERE database_name = 'source'"
     ).fetchall()

@@ -118,9 +118,8 @@ def empty(store: Store) -> int:
 
 def _forget(store: Store) -> None:
     """Let neither the journal nor the catalogue's file hold what was said of what is gone."""
-    told = journal.read(store.root)
     with store.writing() as connection:
-        journal.renew(connection, store.root, told)
+        journal.forget(connection, store.root)
     with suppress(DiskFull):  # no room for a copy: the bytes stay until others take their place
         store.compact()
 

@@ -189,6 +189,23 @@ def test_no_byte_of_what_was_emptied_is_left(library: Library) -> None:
     assert library.store.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_emptying_leaves_the_other_lines_of_the_journal_as_they_are(library: Library) -> None:
+    kept = library.keep([new(1), new(2)])
+    path = journal.path_of(library.root)
+    before = path.read_bytes()
+    line = next(li for li in before.splitlines(keepends=True) if kept[1].id.encode() in li)
+    path.write_bytes(before + line[:200] + b"\n")  # as a full disk once cut it short
+    library.delete([kept[1].id])
+    library.empty_trash()
+    told = path.read_bytes()
+    assert kept[1].id.encode() not in told
+    assert told.startswith(before.replace(line, b""))
+    assert library.verify() == []
+    library.keep([new(2)])  # the same picture, come again
+    library.empty_trash()
+    assert kept[1].id.encode() in path.read_bytes() and library.verify() == []
+
+
 def test_a_deleted_picture_that_comes_again_is_restored(library: Library) -> None:
     entry = library.keep([new(1)])[0]
     curate.rate(library, [entry.id], 4)
