@@ -65,7 +65,7 @@ def last(root: Path) -> int:
             lines = file.read().splitlines()
     except FileNotFoundError:
         return 0
-    return next((n for line in reversed(lines) if (n := _parsed(line).get(_WRITTEN, 0))), 0)
+    return next((n for line in reversed(lines) if (n := _number_in(_parsed(line)))), 0)
 
 
 def follow(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
@@ -147,7 +147,7 @@ def since(root: Path, number: int) -> dict[Key, Remark]:
         key = key_of(remark)
         if key is not None:
             held[key] = remark
-        elif 0 < remark.get(_WRITTEN, 0) <= number:
+        elif 0 < _number_in(remark) <= number:
             held.clear()
     return held
 
@@ -200,6 +200,12 @@ def _named(connection: duckdb.DuckDBPyConnection, touched: Sequence[Key]) -> lis
     ).fetchall()
     others = [(kind, key) for kind, key in touched if kind != "picture"]
     return others + [("picture", id) for (id,) in rows]
+
+
+def _number_in(line: Mapping[str, Any]) -> int:
+    """The number of a change that a line ends; 0 where it ends none."""
+    found = line.get(_WRITTEN)
+    return found if isinstance(found, int) else 0
 
 
 def _id_in(line: bytes) -> bytes:

@@ -8,7 +8,6 @@ may be killed at any instant, since both are derived. This file does not decide 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -21,6 +20,8 @@ from index import meanings, refresh, registered
 from index.errors import LibraryError
 
 if TYPE_CHECKING:
+    import subprocess
+
     import duckdb
 
     from index.encoder import Encoder
@@ -100,6 +101,8 @@ def main() -> None:
 
 
 def _started(root: Path) -> subprocess.Popen[bytes]:
+    import subprocess
+
     package = Path(__file__).parent.parent
     return subprocess.Popen(  # noqa: S603 - this interpreter, this package
         [sys.executable, "-P", "-c", _CHILD, str(package), str(root)],

@@ -39,7 +39,8 @@ class Session:
 
         library = Library.open(root)
         if count := library.store.caught_up:
-            notice(f"The catalogue had lost changes of {count} things; they were put back.")
+            things = "1 thing" if count == 1 else f"{count} things"
+            notice(f"The catalogue had lost changes of {things}; they were put back.")
         return library
 
     def open_or_create(self) -> Library:

@@ -53,6 +53,17 @@ def test_a_lost_file_is_no_reason_to_rebuild(cli: Cli, library: Path) -> None:
     assert done.exit_code == 1 and "Put the files back" in done.stderr, done.output
 
 
+def test_what_an_older_catalogue_lacks_is_put_back_and_said_once(cli: Cli, library: Path) -> None:
+    chosen = min(ids(library))
+    old = (library / "library.duckdb").read_bytes()
+    cli(library, "rate", chosen[:8], 5)
+    (library / "library.duckdb").write_bytes(old)
+    told = cli(library, "show", chosen[:8]).stderr
+    assert told == "The catalogue had lost changes of 1 thing; they were put back.\n"
+    assert Library.open(library).get(chosen).rating == 5
+    assert cli(library, "show", chosen[:8]).stderr == ""
+
+
 def test_a_lost_catalogue_is_made_again(cli: Cli, library: Path) -> None:
     before = ids(library)
     chosen = min(before)
