@@ -61,7 +61,6 @@ def go_offline() -> None:
     global _installed
     os.environ.update(HUB_OFF)
     os.environ.update(TELEMETRY_OFF)
-    hold_reports_back()
     if not _installed:
         sys.addaudithook(_refuse)
         for name, address_of in _RESOLVING.items():

@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from sovgen.errors import ModelDamaged, ModelUnsupported, SovgenError
+from sovgen.errors import ModelUnsupported, SovgenError
 from sovgen.models.folder import is_folder, read_folder
 from sovgen.models.layout import Layout, refuse_other_tasks
 from sovgen.models.originals import ORIGINALS, UNET, Original
@@ -41,8 +41,10 @@ def read_lent(path: Path) -> Layout | None:
     try:
         read = {part: original.readers[part](tensors) for part, tensors in found.items()}
     except (KeyError, IndexError, ValueError) as error:
-        raise ModelDamaged(
-            f"{path.name} lacks tensors that its family has: {error}.", "Get the whole file."
+        raise ModelUnsupported(
+            f"{path.name} is a {_TITLES[original.configs]} model without its text towers, and its "
+            f"denoiser lacks {error}.",
+            "Get the whole file, or draw with a diffusers folder.",
         ) from error
     own = {part: {**base[part], **config} for part, config in read.items()}
     lender = _lender(path, original, own["transformer"])
