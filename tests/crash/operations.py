@@ -227,7 +227,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "repair": Operation(
         _mend,
-        f"{COMMIT} placed snapshot-written snapshot-published",
+        f"{COMMIT} placed hiding snapshot-written snapshot-published",
         ({"op": "keep", "numbers": [96]},),
         leaves="orphan words stray snapshot",
     ),
