@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from index import faults, placing, upkeep
+from index import faults, placing
 from index.atomic import disk_refusals
 from index.decoding import decoded
 from index.entry import Entry
 from index.errors import UnreadableImage
 from index.intake import Incoming, Taken, take_in
 from index.record import Record, candidates
+from index.refresh import refresh
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,7 +81,7 @@ def add(
         done += len(batch) + len(failures)
         if on_progress is not None:
             on_progress(done, len(files))
-    upkeep.look(store)
+    refresh(store)
     return AddReport(added, known, failed)
 
 
