@@ -6,7 +6,6 @@ hand stand apart from those that an encoder gave. Doing a thing twice is the sam
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from index import catalogue, hiding, trash, words
 from index.errors import BadQuery, NoSuchSet, SetExists
+from index.names import LONGEST_NOTE, normal_name, normal_tag, plain
 from index.store import Store
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from index.entry import Entry
     from index.library import Library
 
-LONGEST_NAME = 100
-LONGEST_NOTE = 10_000
 RATINGS = range(6)
 
 
@@ -89,7 +87,7 @@ def rate(library: Library | Store, prefixes: Sequence[str], rating: int | None) 
 
 def note(library: Library | Store, prefixes: Sequence[str], text: str) -> None:
     """Write a note on pictures, over one that stands; an empty text takes it away."""
-    text = _plain(text.strip(), "note", LONGEST_NOTE, allowed="\n\t")
+    text = plain(text.strip(), "note", LONGEST_NOTE, allowed="\n\t")
     with _store(library).writing() as connection:
         numbers = _curated(connection, prefixes)
         connection.execute(
@@ -103,7 +101,7 @@ def caption(library: Library | Store, prefixes: Sequence[str], text: str) -> Non
 
     Exports and trainings take it for the picture's text. Raises BadQuery.
     """
-    text = " ".join(_plain(text.strip(), "caption", LONGEST_NOTE, allowed="\n\t").split())
+    text = " ".join(plain(text.strip(), "caption", LONGEST_NOTE, allowed="\n\t").split())
     with _store(library).writing() as connection:
         numbers = _curated(connection, prefixes)
         connection.execute(
@@ -221,34 +219,6 @@ def show_set(library: Library | Store, name: str) -> list[Entry]:
         entries = catalogue.entries(connection, store.root, numbers)
         asked = hiding.is_hidden(connection, name)
     return [entry for entry in entries if asked or not entry.hidden]
-
-
-def normal_tag(text: str) -> str:
-    """A tag as it is kept: NFC, lower case, single spaces. Raises BadQuery."""
-    return unicodedata.normalize("NFC", _named(text, "tag").lower())
-
-
-def normal_name(text: str, what: str = "set name") -> str:
-    """A name as it is kept: NFC, single spaces. Raises BadQuery."""
-    return _named(text, what)
-
-
-def _named(text: str, what: str) -> str:
-    name = " ".join(_plain(text, what, LONGEST_NAME).split())
-    if not name:
-        raise BadQuery(f"A {what} cannot be empty.")
-    return name
-
-
-def _plain(text: str, what: str, longest: int, allowed: str = "") -> str:
-    """The text in NFC, if it is one that can be kept and shown."""
-    text = unicodedata.normalize("NFC", text)
-    # Cc are control characters; Cs are bytes of the command line that were no text
-    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in allowed for c in text):
-        raise BadQuery(f"A {what} cannot hold control characters: {text!a}.")
-    if len(text) > longest:
-        raise BadQuery(f"A {what} has at most {longest:,} characters; this has {len(text):,}.")
-    return text
 
 
 def _store(library: Library | Store) -> Store:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from index import catalogue, faults, trash, words
 from index.addition import recorded
-from index.curate import LONGEST_NOTE
 from index.duplicates import Group, Keep, duplicates
+from index.names import LONGEST_NOTE
 
 if TYPE_CHECKING:
     import duckdb

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index import journal
-from index.curate import normal_name
 from index.errors import BadQuery, NoSuchSearch
+from index.names import normal_name
 from index.query import Query
 
 if TYPE_CHECKING:

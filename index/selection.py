@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from index import predicate
-from index.curate import normal_name, normal_tag
 from index.errors import NoSuchSet
 from index.hiding import HIDDEN
+from index.names import normal_name, normal_tag
 from index.passing import Passing
 from index.query import Query
 

@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import catchup, faults, journal, migrations
+from index import catchup, compacting, faults, journal, migrations
 from index.errors import LibraryExists, NoLibrary
 from index.translation import is_locked, translate
 from index.turns import Kind, Turns
@@ -184,7 +184,7 @@ class Store:
             try:
                 with duckdb.connect(":memory:", config=BESIDE) as connection:
                     connection.execute(QUIET)
-                    _copy_catalogue(connection, self.path, fresh)
+                    compacting.copy(connection, self.path, fresh)
                 fresh.chmod(0o600)
                 faults.reach("compacted")
                 os.replace(fresh, self.path)
@@ -281,33 +281,6 @@ class Store:
 def _remove(catalogue: Path) -> None:
     for path in (catalogue, Path(f"{catalogue}.wal")):
         path.unlink(missing_ok=True)
-
-
-def _copy_catalogue(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> None:
-    """All tables, views and triggers; afterwards the copy is on the disk."""
-    for name, path, how in (("source", source, " (READ_ONLY)"), ("target", target, "")):
-        place = str(path).replace("'", "''")
-        connection.execute(f"ATTACH '{place}' AS {name}{how}")
-    connection.execute("COPY FROM DATABASE source TO target (SCHEMA)")
-    rows = connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'source' "
-        "ORDER BY starts_with(table_name, 'vectors_') DESC, table_name"
-    ).fetchall()
-    for (name,) in rows:
-        # a vector's numbers do not compress, and to find that out costs more than to copy them
-        kind = "uncompressed" if name.startswith("vectors_") else "auto"
-        connection.execute(f"PRAGMA force_compression = '{kind}'")
-        connection.execute(f'INSERT INTO target."{name}" FROM source."{name}"')
-        if kind == "uncompressed":
-            connection.execute("CHECKPOINT target")
-    triggers = connection.execute(
-        "SELECT sql FROM duckdb_triggers() WHERE database_name = 'source'"
-    ).fetchall()
-    connection.execute("USE target")
-    for (statement,) in triggers:
-        connection.execute(statement)
-    connection.execute("USE memory")
-    connection.execute("DETACH target")
 
 
 def _asides(path: Path) -> Iterator[Path]:
