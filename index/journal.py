@@ -58,12 +58,12 @@ def begin(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
 
 
 def last(root: Path) -> int:
-    """The number of the last change that the journal tells of; 0 where there is none."""
+    """The number of the last change that the journal tells of; 0 where nothing can be read."""
     try:
         with path_of(root).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
             lines = file.read().splitlines()
-    except FileNotFoundError:
+    except OSError:  # writing goes on without a journal, as on a full disk
         return 0
     return next((n for line in reversed(lines) if (n := _number_in(_parsed(line)))), 0)
 

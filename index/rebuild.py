@@ -35,11 +35,12 @@ GROWING = "library.rebuilding.duckdb"
 class Rebuilt:
     """How many pictures the new catalogue holds, and which files could not be read.
 
-    unread: how many lines of the journal could not be
+    encoder: what embedded them; unread: how many lines of the journal could not be read
     """
 
     pictures: int
     failed: list[Failure]
+    encoder: str = ""
     unread: int = 0
 
 
@@ -73,7 +74,7 @@ def rebuild(
             on_progress(len(done) + count, len(done) + len(sources))
     _finish(growing, told)
     store.replace_by(growing.path)
-    return replace(_settled(store, told, failed), unread=damaged)
+    return replace(_settled(store, told, failed), encoder=encoder.name, unread=damaged)
 
 
 def _begin(growing: Store, encoder: Encoder) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from index import catalogue, faults, hiding, journal, meanings, placing, vectors
 from index.atomic import disk_refusals
-from index.errors import DiskFull, NoSuchPicture
+from index.errors import AmbiguousId, DiskFull, NoSuchPicture
 from index.hiding import HIDDEN
 from index.places import Place, grave, places
 from index.refresh import refresh
@@ -79,10 +79,10 @@ def listed(store: Store) -> list[Trashed]:
 def restore(store: Store, prefixes: Iterable[str]) -> int:
     """Bring pictures back, files and all that was said of them; returns how many.
 
-    Raises NoSuchPicture when the trash holds none whose id begins so, and then restores none.
+    Raises NoSuchPicture or AmbiguousId, and then restores none.
     """
     with store.writing() as connection:
-        numbers = {n for prefix in prefixes for n in _buried(connection, prefix)}
+        numbers = {_buried(connection, prefix) for prefix in prefixes}
         restore_rows(connection, sorted(numbers))
     settle(store)
     return len(numbers)
@@ -159,16 +159,22 @@ def unsettle(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> N
     )
 
 
-def _buried(connection: duckdb.DuckDBPyConnection, prefix: str) -> list[int]:
+def _buried(connection: duckdb.DuckDBPyConnection, prefix: str) -> int:
+    """The number of the one picture in the trash whose id begins so."""
     rows = connection.execute(
-        "SELECT seq FROM deleted WHERE NOT emptied AND starts_with(id, ?)", [prefix.lower()]
+        "SELECT seq, id FROM deleted WHERE NOT emptied AND starts_with(id, ?) ORDER BY id LIMIT 2",
+        [prefix.lower()],
     ).fetchall()
     if not rows or len(prefix) < catalogue.SHORTEST_PREFIX:
         raise NoSuchPicture(
             f"The trash holds no picture whose id begins with {prefix!r}.",
             f"Give at least {catalogue.SHORTEST_PREFIX} characters of its id.",
         )
-    return [number for (number,) in rows]
+    if len(rows) > 1:
+        raise AmbiguousId(
+            f"Several ids in the trash begin with {prefix!r}.", "Give more characters."
+        )
+    return int(rows[0][0])
 
 
 def _carry(store: Store, place: Place) -> None:

@@ -48,23 +48,30 @@ def _helps(repaired: Repaired) -> str:
 
 
 @click.command(epilog="Example: sovgen library rebuild")
+@click.option(
+    "--encoder",
+    metavar="NAME|DIR",
+    help="Its CLIP; else the one that the old catalogue names, or the bundled one without it.",
+)
 @click.pass_obj
-def rebuild(session: Session) -> None:
+def rebuild(session: Session, encoder: str | None) -> None:
     """Make the catalogue again from the picture files and the journal beside them.
 
     The old catalogue is set aside, not deleted. Stopped half-way, the same command goes on.
     """
     from index import Library
+    from index.encoder import load_encoder
 
+    chosen = load_encoder(encoder) if encoder else None
     with shown("Reading", "files") as on_progress:
-        rebuilt = Library.rebuild(session.settings.library, on_progress=on_progress)
+        rebuilt = Library.rebuild(session.settings.library, chosen, on_progress)
     notice_failures(rebuilt.failed)
     if rebuilt.unread:
         notice(
             f"{rebuilt.unread} lines of the journal could not be read: what they told of pictures "
             "is missing, or as it was told before."
         )
-    notice(f"The library holds {rebuilt.pictures} pictures.")
+    notice(f"The library holds {rebuilt.pictures} pictures, embedded by {rebuilt.encoder}.")
 
 
 @click.command(epilog="Example: sovgen library backup ~/sovgen.backup")

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 from index import Library, Query
+from index.encoder import load_encoder
 from tests.cli.conftest import Cli
+from tests.tiny_clip import open_clip_folder
 
 
 def ids(root: Path) -> set[str]:
@@ -73,6 +75,16 @@ def test_a_lost_catalogue_is_made_again(cli: Cli, library: Path) -> None:
     assert cli(library, "library", "rebuild").exit_code == 0
     assert ids(library) == before
     assert "kept" in Library.open(library).get(chosen).tags
+
+
+def test_a_lost_catalogue_is_made_again_by_the_encoder_that_is_named(
+    cli: Cli, library: Path, tmp_path: Path
+) -> None:
+    other = open_clip_folder(tmp_path / "other")
+    (library / "library.duckdb").unlink()
+    told = cli(library, "library", "rebuild", "--encoder", other).stderr
+    assert told.endswith(f"embedded by {Library.open(library).encoder.name}.\n")
+    assert Library.open(library).encoder.fingerprint == load_encoder(str(other)).fingerprint
 
 
 def test_a_backup_is_the_library_and_never_overwrites(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from index import (
+    AmbiguousId,
     EncoderMismatch,
     EncoderMissing,
     Library,
@@ -161,6 +162,17 @@ def test_the_trash_gives_back_a_picture_with_all_that_was_said_of_it(library: Li
     assert library.restore([entry.id[:6]]) == 1
     assert library.get(entry.id) == before and entry.path.is_file()
     assert library.trashed() == [] and library.verify() == []
+
+
+def test_a_beginning_of_several_ids_in_the_trash_brings_none_back(library: Library) -> None:
+    library.keep([new(1), new(2)])
+    with library.store.writing() as connection:
+        connection.execute(
+            "INSERT INTO deleted SELECT seq, 'foxfox' || seq, now(), false FROM pictures"
+        )
+    with pytest.raises(AmbiguousId, match="'foxf'"):
+        library.restore(["foxf"])
+    assert len(library.trashed()) == 2
 
 
 def test_an_emptied_trash_holds_nothing_and_numbers_go_on(library: Library) -> None:

@@ -179,7 +179,7 @@ def test_each_line_is_plain_json_about_one_thing(rich: Library) -> None:
     curate.delete_set(rich, "order")
     lines = path_of(rich.root).read_text().splitlines()
     for line in lines:
-        assert len({"picture", "set", "search"} & json.loads(line).keys()) == 1
+        assert len({"picture", "set", "search", "written"} & json.loads(line).keys()) == 1
     assert path_of(rich.root).stat().st_mode & 0o777 == 0o600
     assert {"set": "order", "gone": True} in map(json.loads, lines)
 
@@ -215,7 +215,7 @@ def test_a_journal_that_tells_something_else_is_named_and_mended(rich: Library) 
     before = everything(rich)
     assert Library.repair(rich.root, Given()).left == []
     assert everything(rich) == before
-    assert len(path.read_text().splitlines()) == 9 + 2 + 1
+    assert len(path.read_text().splitlines()) == 9 + 2 + 1 + 1  # and the number
 
 
 def test_what_is_told_of_pictures_that_are_away_is_kept(rich: Library) -> None:
