@@ -127,7 +127,8 @@ def test_the_steps_from_an_empty_catalogue_and_from_the_first_schema_agree(
     with monkeypatch.context() as patch:
         patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
         patch.setattr(migrations, "VIEW", "SELECT 1")
-        old_store.create()
+        with duckdb.connect(old_store.path) as connection:
+            migrations.migrate(connection)
     old_store.upgrade()
     assert tables(old_store) == tables(new_store)
 
