@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from index import catalogue, faults, meanings, registered, vectors, words
+from index import catalogue, faults, registered, upkeep, vectors, words
 from index.adding import Failure
 from index.decoding import decoded
 from index.looking import look_at
@@ -71,16 +71,9 @@ def reembed(
                 on_progress(done + len(failed), total)
         if not wanted and _switch(store, encoder, failed):
             break
-    _learn(store, encoder)
+    upkeep.learn(store, encoder, every=True)
     refresh(store)
     return Reembedded(done, list(failed.values()))
-
-
-def _learn(store: Store, encoder: Encoder) -> None:
-    learnt = True
-    while learnt:  # a few words at a time, so that nobody waits long for their turn
-        with store.writing() as connection:
-            learnt = meanings.learn(connection, encoder, every=True) > 0
 
 
 def _missing(

@@ -76,17 +76,21 @@ def do(store: Store, encoder: Callable[[], Encoder], *, wait: bool = True) -> bo
         has_words = meanings.is_due(connection)
     done = refresh.refresh(store, wait=wait)
     if has_words:
-        _learn(store, encoder())
+        learn(store, encoder())
     return done or has_words
 
 
-def _learn(store: Store, encoder: Encoder) -> None:
-    """A few words in each transaction, so that nobody waits long for their turn."""
+def learn(store: Store, encoder: Encoder, *, every: bool = False) -> None:
+    """Learn what words mean, a few in each transaction, so that nobody waits long for their turn.
+
+    every: all that are written of pictures, not only those that wait
+    Raises EncoderMismatch when the library's encoder is another one by now.
+    """
     learnt = meanings.MOST_LEARNT
     while learnt == meanings.MOST_LEARNT:
         with store.writing() as connection:
             registered.require(registered.active(connection), encoder)
-            learnt = meanings.learn(connection, encoder)
+            learnt = meanings.learn(connection, encoder, every=every)
 
 
 def main() -> None:

@@ -51,19 +51,23 @@ def test_openvino_draws_what_torch_draws_alone_and_in_a_batch(mini: Model) -> No
     assert apart(together, pixels(mini, by("openvino", APPLES), exact=True)) <= 1
 
 
-def test_openvino_draws_the_same_bytes_from_what_an_earlier_run_kept(
-    mini: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def cache(mini: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where OpenVINO's models are kept: nothing yet, and none is loaded."""
     monkeypatch.setenv("SOVGEN_CACHE", str(tmp_path))
     mini.compiled.clear()
+    return tmp_path / "openvino"
+
+
+def test_openvino_draws_the_same_bytes_from_what_an_earlier_run_kept(
+    mini: Model, cache: Path
+) -> None:
     first = pixels(mini, by("openvino", APPLES[:1]))
-    [kept] = (tmp_path / "openvino").iterdir()
+    [kept] = cache.iterdir()
     written = kept.stat().st_mtime_ns
     later = load_model(device="cpu", dtype="float32")
     assert pixels(later, by("openvino", APPLES[:1])).tobytes() == first.tobytes()
-    assert [(path, path.stat().st_mtime_ns) for path in (tmp_path / "openvino").iterdir()] == [
-        (kept, written)
-    ]
+    assert [(path, path.stat().st_mtime_ns) for path in cache.iterdir()] == [(kept, written)]
 
 
 def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
@@ -81,13 +85,9 @@ def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
     assert not (tmp_path / "intel").exists()
 
 
-def test_what_openvino_cannot_read_is_made_anew(
-    mini: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SOVGEN_CACHE", str(tmp_path))
-    mini.compiled.clear()
+def test_what_openvino_cannot_read_is_made_anew(mini: Model, cache: Path) -> None:
     first = pixels(mini, by("openvino", APPLES[:1]))
-    [kept] = (tmp_path / "openvino").iterdir()
+    [kept] = cache.iterdir()
     kept.write_bytes(b"of another version")
     mini.compiled.clear()
     assert pixels(mini, by("openvino", APPLES[:1])).tobytes() == first.tobytes()
