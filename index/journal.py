@@ -5,18 +5,18 @@ in the table `touched` what a transaction changed, and once it is committed a li
 appended, within the same turn. A crash in between leaves the notes, and the next writer's turn
 appends. The last line about a thing is the one that holds, so a line may be written twice. After
 the lines of a transaction stands its number, which the catalogue keeps in the same transaction: by
-that a catalogue which has lost some is known (`index.catchup`).
+that a catalogue which has lost some is known (`index.catchup`). This file does not know how
+a line is written: that is `index.line`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from index import faults, remarks
+from index import faults, line, remarks
 from index.putback import can_be_put_back
 from index.remarks import Remark, key_of
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import duckdb
 
 Key = tuple[str, str]
-_ABOUT = b'{"picture": "'  # how each line about a picture begins
-_WRITTEN = "written"
 _TAIL = 65_536  # bytes at the end of the journal in which its last number is looked for
 
 
@@ -65,7 +63,7 @@ def last(root: Path) -> int:
             lines = file.read().splitlines()
     except OSError:  # writing goes on without a journal, as on a full disk
         return 0
-    return next((n for line in reversed(lines) if (n := _number_in(_parsed(line)))), 0)
+    return next((n for one in reversed(lines) if (n := line.number_in(_remark(one)))), 0)
 
 
 def follow(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
@@ -77,15 +75,15 @@ def follow(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     touched = connection.execute("SELECT DISTINCT kind, key FROM touched").fetchall()
     if not touched:
         return
-    append(path_of(root), [*_said(connection, touched), {_WRITTEN: number(connection)}])
+    append(path_of(root), [*_said(connection, touched), line.of_number(number(connection))])
     faults.reach("journaled")
     connection.execute("DELETE FROM touched")
 
 
-def append(path: Path, lines: Iterable[Mapping[str, object]]) -> None:
+def append(path: Path, said: Iterable[Mapping[str, object]]) -> None:
     """Add lines that outlive a power cut. A line that a full disk cut short is ended first."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+    data = b"".join(map(line.written, said))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
@@ -95,21 +93,20 @@ def append(path: Path, lines: Iterable[Mapping[str, object]]) -> None:
         os.fsync(descriptor)
 
 
-def rewrite(root: Path, lines: Iterable[Mapping[str, object]]) -> None:
-    """Put these lines in the place of all that was written before."""
+def rewrite(root: Path, said: Iterable[Mapping[str, object]]) -> None:
+    """Put lines of this in the place of all that was written before."""
     from index.atomic import write_atomically
 
     path = path_of(root)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_atomically(path, text.encode(), durable=True)
+    write_atomically(path, b"".join(map(line.written, said)), durable=True)
 
 
 def renew(connection: duckdb.DuckDBPyConnection, root: Path, told: Mapping[Key, Remark]) -> None:
     """Write the journal anew, short, keeping what it tells of pictures whose files are away."""
     true = {key_of(remark): remark for remark in remarks.of_everything(connection)}
     away = [remark for key, remark in told.items() if key[0] == "picture" and key not in true]
-    rewrite(root, [*true.values(), *away, {_WRITTEN: number(connection)}])
+    rewrite(root, [*true.values(), *away, line.of_number(number(connection))])
     connection.execute("DELETE FROM touched")
 
 
@@ -127,7 +124,7 @@ def forget(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     path = path_of(root)
     if gone and path.exists():
         with path.open("rb") as old, replacing(path, durable=True) as new:
-            new.writelines(line for line in old if _id_in(line) not in gone)
+            new.writelines(one for one in old if line.id_in(one) not in gone)
 
 
 def read(root: Path) -> dict[Key, Remark]:
@@ -138,41 +135,34 @@ def read(root: Path) -> dict[Key, Remark]:
 def since(root: Path, number: int) -> dict[Key, Remark]:
     """The last remark about each thing since the change of a number, also that it is gone."""
     held: dict[Key, Remark] = {}
-    try:
-        lines = path_of(root).read_bytes().splitlines()
-    except FileNotFoundError:
-        return held
-    for line in lines:
-        remark = _parsed(line)
+    for one in _lines(root):
+        remark = _remark(one)
         key = key_of(remark)
         if key is not None:
             held[key] = remark
-        elif 0 < _number_in(remark) <= number:
+        elif 0 < line.number_in(remark) <= number:
             held.clear()
     return held
 
 
+def apply(told: dict[Key, Remark], lines: Iterable[bytes]) -> None:
+    """Bring what was told up to what these lines add."""
+    for one in lines:
+        remark = _remark(one)
+        key = key_of(remark)
+        if key is not None:
+            told[key] = remark
+
+
 def damaged(root: Path) -> int:
     """How many lines cannot be read: what they told is lost, or an older line about it holds."""
-    try:
-        lines = path_of(root).read_bytes().splitlines()
-    except FileNotFoundError:
-        return 0
-    return sum(not _parsed(line) for line in lines)
+    return sum(not _remark(one) for one in _lines(root))
 
 
-def differences(connection: duckdb.DuckDBPyConnection, root: Path) -> list[Key]:
-    """What the journal tells otherwise than the catalogue.
-
-    Left out are what is still to follow, and pictures of which only the journal knows: their files
-    may come back.
-    """
-    told = read(root)
-    true = {key_of(remark): remark for remark in remarks.of_everything(connection)}
-    known = {key for key in told if key[0] != "picture" or key in true}
-    wrong = [key for key in {*known, *true} if key and told.get(key) != true.get(key)]
+def to_follow(connection: duckdb.DuckDBPyConnection) -> set[Key]:
+    """What was changed by somebody who died before the journal could tell it."""
     touched = connection.execute("SELECT DISTINCT kind, key FROM touched").fetchall()
-    return sorted(set(wrong) - set(_named(connection, touched)))
+    return set(_named(connection, touched))
 
 
 def _said(connection: duckdb.DuckDBPyConnection, touched: Sequence[Key]) -> list[Remark]:
@@ -202,21 +192,14 @@ def _named(connection: duckdb.DuckDBPyConnection, touched: Sequence[Key]) -> lis
     return others + [("picture", id) for (id,) in rows]
 
 
-def _number_in(line: Mapping[str, Any]) -> int:
-    """The number of a change that a line ends; 0 where it ends none."""
-    found = line.get(_WRITTEN)
-    return found if isinstance(found, int) else 0
-
-
-def _id_in(line: bytes) -> bytes:
-    """The id of the picture that a line is about, also where the line was cut short."""
-    return line[len(_ABOUT) :].partition(b'"')[0] if line.startswith(_ABOUT) else b""
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    """A line as an object; an empty one for a line that was cut short or is damaged."""
+def _lines(root: Path) -> list[bytes]:
     try:
-        value = json.loads(line)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) and can_be_put_back(value) else {}
+        return path_of(root).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _remark(one: bytes) -> Remark:
+    """What a line says; nothing where it is damaged, or nobody could put it back."""
+    remark = line.said(one)
+    return remark if can_be_put_back(remark) else {}

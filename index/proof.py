@@ -1,29 +1,26 @@
 """Proof: whether every block of the catalogue still is what was written.
 
 DuckDB holds a block against its checksum when it reads it, and no question reads them all: so
-every value is read here, and every key looked up in its index. Turns are kept short, so that
-nobody who writes waits for all of it. This file knows no table by its name.
+every value is read here, and every key looked up in its index. This file knows no table by its
+name.
 """
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
+
+from index import looks
 
 if TYPE_CHECKING:
     import duckdb
     import numpy as np
     from numpy.typing import NDArray
 
+    from index.looks import Look
     from index.store import Store
 
-    Look = Callable[[duckdb.DuckDBPyConnection], Sequence["Look"]]
-
-# Opening takes 20 ms: in a small library all looks are one turn, in a large one each is its own.
-_TURN_S = 0.1
 # DuckDB looks up so many keys through an index; of more, and of all that there are, it scans the
 # table. So every other key is asked for at a time.
 _KEYS = 1_000
@@ -31,12 +28,7 @@ _KEYS = 1_000
 
 def prove(store: Store) -> None:
     """Read all there is. Raises LibraryDamaged when a block is not what was written."""
-    looks: deque[Look] = deque([_everything])
-    while looks:
-        with store.reading() as connection:
-            end = time.monotonic() + _TURN_S
-            while looks and time.monotonic() < end:
-                looks.extend(looks.popleft()(connection))
+    looks.take(store, [_everything])
 
 
 def _everything(connection: duckdb.DuckDBPyConnection) -> Sequence[Look]:

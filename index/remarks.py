@@ -92,10 +92,14 @@ def of_searches(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> 
 def of_everything(connection: duckdb.DuckDBPyConnection) -> list[Remark]:
     """All there is to say of a library, pictures in the order in which they came."""
     numbers = _column(connection, "SELECT seq FROM pictures ORDER BY seq")
+    return [*of_all_but_pictures(connection), *of_pictures(connection, numbers)]
+
+
+def of_all_but_pictures(connection: duckdb.DuckDBPyConnection) -> list[Remark]:
+    """All there is to say of sets and saved searches."""
     return [
         *of_sets(connection, _column(connection, "SELECT name FROM sets")),
         *of_searches(connection, _column(connection, "SELECT name FROM searches")),
-        *of_pictures(connection, numbers),
     ]
 
 

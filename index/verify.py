@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from index import catchup, journal, registered, snapshot, sound, vectors, words
+from index import agreement, catchup, looks, registered, snapshot, sound, vectors, words
 from index.places import Place, places
 from index.proof import prove
 from index.store import CATALOGUE
@@ -23,7 +23,10 @@ from index.trash import OF_PICTURE
 if TYPE_CHECKING:
     import duckdb
 
+    from index.looks import Look
     from index.store import Store
+
+    Check = Callable[[duckdb.DuckDBPyConnection, Path], Iterator["Difference"]]
 
 Kind = Literal[
     "missing",
@@ -62,14 +65,15 @@ class Difference:
 def verify(store: Store) -> list[Difference]:
     """Every difference there is; an empty list means that the library is whole.
 
-    Each check is a turn of its own, so that nobody who writes waits for all of them.
+    No turn is longer than one question, so that nobody who writes waits for all of them.
     Raises LibraryDamaged when a block of the catalogue is not what was written.
     """
     prove(store)
     found: list[Difference] = []
-    for check in (_pictures, _rows, _snapshot, _journal):
-        with store.reading() as connection:
-            found += check(connection, store.root)
+    looks.take(store, [_noting(found, check, store.root) for check in _CHECKS])
+    for name in agreement.differing(store):
+        text = "is not in the journal as it is on record"
+        found.append(Difference("journal", name, text))
     on_disk = list(_on_disk(store))
     if on_disk:
         # others may have added or deleted between our look at rows and files; what is wrong stays
@@ -78,12 +82,12 @@ def verify(store: Store) -> list[Difference]:
     return found + on_disk
 
 
-def _journal(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
-    if catchup.is_behind(connection, root):
-        text = "has lost changes that the journal tells of; whoever writes next puts them back"
-        yield Difference("behind", CATALOGUE, text)
-    for _, name in journal.differences(connection, root):
-        yield Difference("journal", name, "is not in the journal as it is on record")
+def _noting(found: list[Difference], check: Check, root: Path) -> Look:
+    def look(connection: duckdb.DuckDBPyConnection) -> tuple[()]:
+        found.extend(check(connection, root))
+        return ()
+
+    return look
 
 
 def _on_disk(store: Store) -> Iterator[Difference]:
@@ -94,38 +98,59 @@ def _on_disk(store: Store) -> Iterator[Difference]:
     yield from _strangers(store.root, {place.path for place in files})
 
 
-def _pictures(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
+def _vectors(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
     table = vectors.table(registered.active(connection).fingerprint)
     for (id,) in connection.execute(
         f"SELECT id FROM pictures WHERE seq NOT IN (SELECT picture FROM {table}) ORDER BY seq"  # noqa: S608
     ).fetchall():
         yield Difference("no-vector", id, "has no vector, so that search cannot find it")
+
+
+def _files(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
     for (id,) in connection.execute(
         "SELECT id FROM pictures WHERE seq NOT IN (SELECT picture FROM files) ORDER BY seq"
     ).fetchall():
         yield Difference("no-file", id, "has no file on record")
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
-    """Rows of pictures that are not there, and pictures that are there twice."""
-    for table in (*OF_PICTURE, *vectors.tables(connection)):
-        for (number,) in connection.execute(
-            f"SELECT DISTINCT picture FROM {table} "  # noqa: S608
-            "WHERE picture NOT IN (SELECT seq FROM pictures) ORDER BY picture"
-        ).fetchall():
-            yield Difference("stray", f"{table} {number}", "is a row of no picture")
+def _strays(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
+    strays = (
+        f"SELECT DISTINCT '{table}' AS holder, picture FROM {table} "  # noqa: S608
+        "WHERE picture NOT IN (SELECT seq FROM pictures)"
+        for table in (*OF_PICTURE, *vectors.tables(connection))
+    )
+    for name, number in connection.execute(
+        f"{' UNION ALL '.join(strays)} ORDER BY holder, picture"
+    ).fetchall():
+        yield Difference("stray", f"{name} {number}", "is a row of no picture")
+
+
+def _twice(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
     for (id,) in connection.execute(
         "SELECT id FROM pictures GROUP BY id HAVING count(*) > 1 OR count(DISTINCT seq) > 1"
     ).fetchall():
         yield Difference("twice", id, "is on record more than once")
+
+
+def _future(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
     for id, added in connection.execute(
         "SELECT id, added FROM pictures WHERE added > ? ORDER BY seq", [latest()]
     ).fetchall():
         yield Difference("future", id, f"was added by a clock that was ahead, at {added} UTC")
-    for (id,) in connection.execute(
-        "SELECT id FROM pictures WHERE seq IN ? ORDER BY seq", [words.stale(connection)]
-    ).fetchall():
-        yield Difference("words", id, "is found by other words than are written of it")
+
+
+def _words(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
+    if stale := words.stale(connection):
+        for (id,) in connection.execute(
+            "SELECT id FROM pictures WHERE seq IN ? ORDER BY seq", [stale]
+        ).fetchall():
+            yield Difference("words", id, "is found by other words than are written of it")
+
+
+def _behind(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
+    if catchup.is_behind(connection, root):
+        text = "has lost changes that the journal tells of; whoever writes next puts them back"
+        yield Difference("behind", CATALOGUE, text)
 
 
 def latest() -> datetime:
@@ -142,6 +167,9 @@ def _snapshot(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Dif
         yield Difference("snapshot", str(pointer), "is damaged or of other rows than these")
     if held is not None and len(held.gone):
         yield Difference("snapshot", str(pointer), "still holds what was emptied from the trash")
+
+
+_CHECKS = (_vectors, _files, _strays, _twice, _future, _words, _snapshot, _behind)
 
 
 def _file(place: Place) -> Iterator[Difference]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from index import curate, journal
+from index import agreement, curate
 from index.entry import Entry
 from index.errors import AmbiguousId, BadQuery, LibraryError, NoSuchPicture, NoSuchSet, SetExists
 from index.store import Store
@@ -182,8 +182,7 @@ class TestSets:
         curate.add_to_set(store, "foxes", ids)
         assert curate.add_to_set(store, "foxes", [ids[n] for n in moved], at) == 0
         assert self.shown(store, "foxes") == [ids[n] for n in order]
-        with store.reading() as connection:
-            assert journal.differences(connection, store.root) == []
+        assert agreement.differing(store) == []
 
     def test_new_ones_are_put_in_at_a_place_that_counts_what_is_seen(
         self, store: Store, ids: list[str]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from index import Library, NoSuchPicture, curate, journal, likeness, trash
+from index import Library, NoSuchPicture, agreement, curate, likeness, trash
 from index.dedup import dedup
 from index.duplicates import KINDS, Group, Keep, Kind, duplicates
 from index.encoder import load_encoder
@@ -239,8 +239,7 @@ class TestDedup:
         assert [e.id for e in curate.show_set(library, "two")] == [known["d"], known["a"]]
         assert [t.id for t in library.trashed()] == [known["b"]]
         assert library.verify() == [] and kinds_of(library) == ["similar"]
-        with library.store.reading() as connection:
-            assert journal.differences(connection, library.root) == []
+        assert agreement.differing(library.store) == []
 
     def test_one_that_comes_back_from_the_trash_is_as_it_was(self, library: Library) -> None:
         known = ids(library)
