@@ -1,6 +1,6 @@
 """Store: the one place where the catalogue is opened.
 
-Nobody holds a connection: every operation takes a turn, opens, does, closes. Writing is one
+Nobody holds the file: every operation takes a turn, opens, does, closes. Writing is one
 transaction, committed on a clean exit and rolled back on any error; closing then checkpoints, so a
 damaged write-ahead log can never cost more than the operation that was under way. A folder that
 refuses tickets (read-only, or a full disk) can still be read.
@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from index import catchup, compacting, faults, journal, migrations
 from index.errors import LibraryExists, NoLibrary
+from index.instance import CONFIG, QUIET, attached
 from index.translation import is_locked, translate
 from index.turns import Kind, Turns
 
@@ -28,20 +29,9 @@ if TYPE_CHECKING:
     import duckdb
 
 CATALOGUE = "library.duckdb"
-# One fixed configuration: DuckDB refuses a second one in the same process, and its defaults would
-# fetch extensions from the network.
-CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "enable_external_access": False,
-    "python_enable_replacements": False,
-    "threads": 2,
-}
-# No option of a configuration: on stdout, in the middle of an answer, a bar is drawn otherwise once
-# a statement takes two seconds.
-QUIET = "SET enable_progress_bar = false"
 # For a copy in memory: it opens the catalogue's file itself, and never spills into another one.
 BESIDE = CONFIG | {"enable_external_access": True, "temp_directory": ""}
+_Got = TypeVar("_Got")
 _RETRY_S = 0.01
 _NO_TICKETS = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
 
@@ -241,12 +231,10 @@ class Store:
 
     @contextmanager
     def _opened(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        connection = self._connect(read_only)
-        try:
-            connection.execute(QUIET)
-            yield connection
-        finally:
-            connection.close()
+        with ExitStack() as held:
+            yield self._patiently(
+                lambda: held.enter_context(attached(self.path, read_only=read_only))
+            )
 
     def _require(self) -> None:
         if not self.path.is_file():
@@ -255,16 +243,7 @@ class Store:
                 f"Make one: sovgen library new {self.root}",
             )
 
-    def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
-        import duckdb
-
-        return self._patiently(
-            lambda: duckdb.connect(self.path, read_only=read_only, config=CONFIG)
-        )
-
-    def _patiently(
-        self, attempt: Callable[[], duckdb.DuckDBPyConnection]
-    ) -> duckdb.DuckDBPyConnection:
+    def _patiently(self, attempt: Callable[[], _Got]) -> _Got:
         """Retry while a program without a ticket, such as DuckDB's own shell, holds the file."""
         import duckdb
 
