@@ -11,6 +11,7 @@ import copy
 import hashlib
 import json
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,14 @@ def _open(tensor: Tensor, batch: int) -> list[int]:
     return [-1, *shape[1:]] if len(shape) > 0 and shape[0] == batch else shape
 
 
+@cache
 def _core() -> Any:  # noqa: ANN401
+    """One for as long as the process lives.
+
+    Each (of 2026.4) puts a signal stack of its own in the place of the thread's, and puts back the
+    one before when it goes: where two do not go in the order in which they came, the next signal
+    ends the process.
+    """
     import openvino
 
     return openvino.Core()

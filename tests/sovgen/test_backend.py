@@ -85,6 +85,34 @@ def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
     assert not (tmp_path / "intel").exists()
 
 
+def test_ctrl_c_is_only_ctrl_c_after_openvino_has_drawn(tiny_models: Path, tmp_path: Path) -> None:
+    """Two models, and both let go: each OpenVINO core has a signal stack, which went with it."""
+    draws = f"""
+        import gc, os, signal
+        from pathlib import Path
+        from sovgen.generate.generator import generate
+        from sovgen.models.load import load_model
+        from sovgen.recipe import Recipe
+
+        models = [load_model(Path({str(tiny_models)!r}) / name, "cpu", "float32")
+                  for name in ("sd1", "sd2")]
+        for model in models:
+            list(generate(model, [Recipe("a fox", steps=1, backend="openvino")]))
+        del model
+        while models:
+            del models[0]
+            gc.collect()
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    environ = {**os.environ, "SOVGEN_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", dedent(draws)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+
+
 def test_what_openvino_cannot_read_is_made_anew(mini: Model, cache: Path) -> None:
     first = pixels(mini, by("openvino", APPLES[:1]))
     [kept] = cache.iterdir()
