@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from index.entry import Entry
     from index.errors import (
         AmbiguousId,
+        BadFolder,
         BadQuery,
         DiskFull,
         EncoderDamaged,
@@ -53,6 +54,7 @@ _HOMES = {
     "AmbiguousId": "errors",
     "Answer": "answer",
     "Backup": "backup",
+    "BadFolder": "errors",
     "BadQuery": "errors",
     "Difference": "verify",
     "DiskFull": "errors",
@@ -91,6 +93,7 @@ __all__ = [
     "AmbiguousId",
     "Answer",
     "Backup",
+    "BadFolder",
     "BadQuery",
     "Difference",
     "DiskFull",

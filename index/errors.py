@@ -2,6 +2,7 @@
 
     LibraryError
     ├── NoLibrary            the folder holds no library
+    ├── BadFolder            a folder in which none can stand, because of its name
     ├── LibraryExists        a library already stands where one was to be made
     ├── LibraryBusy          another process kept it locked too long
     ├── LibraryNewer         written by a newer version: never touched
@@ -40,6 +41,14 @@ class LibraryError(Exception):
 
 class NoLibrary(LibraryError):
     """The folder holds no library."""
+
+
+class BadFolder(LibraryError):
+    """A folder in which no library can stand, because of its name; `why` is the bare why."""
+
+    def __init__(self, folder: str | os.PathLike[str], why: str) -> None:
+        name = os.fsencode(folder).decode("utf-8", "backslashreplace")
+        super().__init__(f"No library can stand in {name}: {why}.", "Name another folder.")
 
 
 class LibraryExists(LibraryError):

@@ -92,7 +92,7 @@ def attached(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnecti
     """
     import duckdb
 
-    instance, connection = _enter(os.path.abspath(path), read_only=read_only)
+    instance, connection = _enter(os.path.realpath(path), read_only=read_only)
     try:
         yield connection
     except duckdb.Error:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from index import catchup, compacting, faults, journal, migrations
-from index.errors import LibraryExists, NoLibrary
+from index.errors import BadFolder, LibraryExists, NoLibrary
 from index.instance import CONFIG, QUIET, attached
 from index.translation import is_locked, translate
 from index.turns import Kind, Turns
@@ -42,9 +42,11 @@ class Store:
     wait_s: seconds of patience while others are at work
     name: of the catalogue's file; another than `library.duckdb` while one is being rebuilt
     caught_up: of how many things something was put back that only the journal still told
+    Raises BadFolder for a folder whose name DuckDB cannot take.
     """
 
     def __init__(self, root: Path, wait_s: float = 60.0, name: str = CATALOGUE) -> None:
+        _refuse_name(root)
         self.root = root
         self.path = root / name
         self._wait_s = wait_s
@@ -255,6 +257,14 @@ class Store:
                 if not is_locked(error) or time.monotonic() > deadline:
                     raise
             time.sleep(_RETRY_S)
+
+
+def _refuse_name(root: Path) -> None:
+    place = os.path.realpath(root)
+    if "?" in place:  # it ends a path for DuckDB, which would look for the log elsewhere
+        raise BadFolder(root, "DuckDB takes no path with a question mark")
+    if place != place.encode("utf-8", "replace").decode():
+        raise BadFolder(root, "DuckDB takes no path that is not UTF-8")
 
 
 def _remove(catalogue: Path) -> None:

@@ -69,6 +69,15 @@ def test_sql_reaches_no_other_file(path: Path, statement: str) -> None:
     assert other.read_text() == "mine"
 
 
+def test_a_link_to_the_file_is_followed(path: Path) -> None:
+    link = path.with_name("link.duckdb")
+    link.symlink_to(path)
+    with attached(link, read_only=False) as connection:
+        connection.execute("UPDATE t SET n = 8")
+    with attached(path, read_only=True) as connection:
+        assert connection.execute("FROM t").fetchall() == [(8,)]
+
+
 def test_who_only_reads_shares_and_cannot_write(path: Path) -> None:
     with attached(path, read_only=True) as one, attached(path, read_only=True) as two:
         assert one.execute("FROM t").fetchall() == two.execute("FROM t").fetchall() == [(7,)]

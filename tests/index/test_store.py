@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from index import (
+    BadFolder,
     Library,
     LibraryBusy,
     LibraryDamaged,
@@ -63,6 +64,21 @@ def test_a_folder_without_a_library_says_how_to_make_one(tmp_path: Path) -> None
         Library.open(tmp_path / "nowhere")
     assert "sovgen library new" in caught.value.hint
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("who?", "who?: DuckDB"), (os.fsdecode(b"odd-\xff"), r"odd-\xff: DuckDB")]
+)
+def test_a_folder_that_duckdb_cannot_take_is_refused(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(BadFolder) as caught:
+        Library.create(tmp_path / name, Given())
+    assert said in caught.value.message and "another folder" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_other_signs_in_its_name_is_like_any(tmp_path: Path) -> None:
+    library = Library.create(tmp_path / "it's [a] *l#i%20b 🦊", Given())
+    assert len(library.keep([new(1)])) == 1 and library.verify() == []
 
 
 def test_a_program_without_a_ticket_is_waited_for(library: Library) -> None:
