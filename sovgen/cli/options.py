@@ -97,6 +97,15 @@ def as_json(command: Command) -> Command:
     )
 
 
+def by_backend(command: Command) -> Command:
+    """What asks the denoiser, under the name that a Recipe gives it."""
+    return click.option(
+        "--backend",
+        metavar="B",
+        help="torch, compile or openvino: what asks the denoiser; else torch.",
+    )(command)
+
+
 def many_ids(command: Command) -> Command:
     """Ids, or their beginnings of at least four characters."""
     return click.argument("ids", nargs=-1, required=True, metavar="ID...")(command)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sovgen.cli.options import size
+from sovgen.cli.options import by_backend, size
 from sovgen.cli.session import Session
 
 OPTIONS = (
@@ -68,11 +68,7 @@ OPTIONS = (
     click.option(
         "--dtype", metavar="T", help="float32, bfloat16 or float16; chosen when not given."
     ),
-    click.option(
-        "--backend",
-        metavar="B",
-        help="torch, compile or openvino: what asks the denoiser; else torch.",
-    ),
+    by_backend,
 )
 FIELDS = (
     *("negative", "steps", "guidance", "sampler", "model", "device", "dtype", "backend"),

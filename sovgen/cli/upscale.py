@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sovgen.cli.drawing import draw
-from sovgen.cli.options import as_json
+from sovgen.cli.options import as_json, by_backend
 from sovgen.cli.session import Session
 from sovgen.cli.variations import opened
 
@@ -34,6 +34,7 @@ from sovgen.cli.variations import opened
 @click.option("--seed", type=int, metavar="S", help="Another seed than its own.")
 @click.option("--steps", type=int, metavar="N", help="Of these, the share --strength is taken.")
 @click.option("--model", metavar="NAME|DIR|FILE", help="Another model than its own.")
+@by_backend
 @as_json
 @click.pass_obj
 def upscale(
@@ -45,6 +46,7 @@ def upscale(
     strength: float | None,
     tile: int | None,
     model: str | None,
+    backend: str | None,
     form: str | None,
     **changed: Any,  # noqa: ANN401 - click's values
 ) -> None:
@@ -55,7 +57,7 @@ def upscale(
     """
     from sovgen.variations import begun_from
 
-    studio, entry, recipe = opened(session, prefix, model, whole=False)
+    studio, entry, recipe = opened(session, prefix, model, backend, whole=False)
     given = {name: value for name, value in changed.items() if value is not None}
     # Tiles follow no ControlNet, look at no references and are handed to no refiner.
     recipe = replace(recipe, control=None, control_image=None, control_weight=None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sovgen.cli.drawing import draw
-from sovgen.cli.options import as_json
+from sovgen.cli.options import as_json, by_backend
 from sovgen.cli.session import Session
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option("--prompt", metavar="TEXT", help="Other words than its own.")
 @click.option("--seed", type=int, metavar="S", help="The first seed, then S+1, ...; else random.")
 @click.option("--model", metavar="NAME|DIR|FILE", help="Another model than its own.")
+@by_backend
 @as_json
 @click.pass_obj
 def variations(
@@ -54,6 +55,7 @@ def variations(
     prompt: str | None,
     seed: int | None,
     model: str | None,
+    backend: str | None,
     form: str | None,
 ) -> None:
     """Draw pictures much like one of the library.
@@ -65,7 +67,7 @@ def variations(
         raise click.UsageError("Give --variation or --strength, not both.")
     from sovgen.variations import near_pixels, near_seed
 
-    studio, entry, recipe = opened(session, prefix, model, whole=strength is None)
+    studio, entry, recipe = opened(session, prefix, model, backend, whole=strength is None)
     recipe = recipe if prompt is None else replace(recipe, prompt=prompt)
     first = secrets.randbits(32) if seed is None else seed
     seeds = range(first, first + count)
@@ -77,7 +79,7 @@ def variations(
 
 
 def opened(
-    session: Session, prefix: str, model: str | None, *, whole: bool
+    session: Session, prefix: str, model: str | None, backend: str | None, *, whole: bool
 ) -> tuple[Studio, Entry, Recipe]:
     """A studio for a picture of the library, the picture, and its recipe for this machine.
 
@@ -104,5 +106,5 @@ def opened(
     # A sampler that belongs to its own model would not be known to another.
     recipe = replace(recipe, sampler=None, model=None) if model else recipe
     # What computes is this machine's affair.
-    recipe = replace(recipe, device=settings.device, dtype=settings.dtype, backend=None)
+    recipe = replace(recipe, device=settings.device, dtype=settings.dtype, backend=backend)
     return studio, entry, recipe

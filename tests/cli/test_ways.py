@@ -210,3 +210,7 @@ def test_backend_is_stored_found_and_used_again(cli: Cli, library: Path) -> None
     again = cli(library, "remake", made["id"])
     assert again.stdout.startswith("The same picture, to the last pixel"), again.output
     assert "OpenVINO prepares the denoiser" in again.stderr
+    for words in (("variations", "--count", 1), ("upscale", "--by", 1.5)):
+        near = cli(library, words[0], made["id"], *words[1:], "--backend", "openvino", "--json")
+        assert near.exit_code == 0, near.output
+        assert json.loads(near.stdout)[0]["settings"]["backend"] == "openvino"
