@@ -137,6 +137,7 @@ def _started(path: str) -> duckdb.DuckDBPyConnection:
     reachable = ", ".join(_quoted(path + part) for part in _PARTS)
     open_first = CONFIG | {"enable_external_access": True, "temp_directory": f"{path}.tmp"}
     root = duckdb.connect(":memory:", config=open_first)
+    root.execute(QUIET)
     root.execute(f"SET allowed_paths = [{reachable}]")
     root.execute("SET enable_external_access = false")
     return root

@@ -67,7 +67,7 @@ def _shelf(count: int, path: Path) -> Told:
     shutil.rmtree(root, ignore_errors=True)
     told: Told = {}
     # those that change the library come last
-    for verb in ("build", "ask", "whole", "lose", "reopen", "mend", "keep"):
+    for verb in ("build", "ask", "whole", "lose", "mend", "lose", "reopen", "keep"):
         told[verb] = _told("tests.benchmarks.shelf", verb, path, root)
     shutil.rmtree(root)
     return told

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from index import Library, New, Query, catalogue, nearest, registered, selection
+from index import Library, New, Query, catalogue, nearest, registered, selection, upkeep
 from index.passing import Passing, every
 from index.refresh import refresh
 from tests.benchmarks import catalogued, likenesses, questions
@@ -128,14 +128,19 @@ def reopen(path: Path, root: Path) -> dict[str, object]:
     library = Library.open(root, Given(width=likenesses.WIDTH))
     opened = time.perf_counter()
     library.search(Query(like=(catalogued.id_of(1),), mode="pixels"))
-    return {"open_s": opened - start, "answer_s": time.perf_counter() - start}
+    answered = time.perf_counter()
+    for process, _ in upkeep._begun.values():  # what comes next is measured without it
+        process.wait()
+    return {"open_s": opened - start, "answer_s": answered - start}
 
 
 def lose(path: Path, root: Path) -> dict[str, object]:
     """Rows are added that no snapshot holds, as when a process was killed before it wrote one."""
     library, count = _opened(path, root), _count(path)
     rows = next(likenesses.pictures(count))[1][:MISSING]
-    catalogued.fill(library, rows[::-1], count + 1)
+    with library.store.reading() as connection:
+        [(last,)] = connection.execute("SELECT max(seq) FROM pictures").fetchall()
+    catalogued.fill(library, rows[::-1], last + 1)
     return {}
 
 

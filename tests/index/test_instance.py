@@ -27,6 +27,18 @@ if not child:
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(library.list(Query())))
 """
 
+BARS = """
+import sys
+from pathlib import Path
+import duckdb
+from index import instance
+ASKED = "SELECT current_setting('enable_progress_bar')"
+path = Path(sys.argv[1])
+with instance.attached(path, read_only=True) as connection:
+    others = connection, instance._instances[str(path)]._root
+    print(*(each.execute(ASKED).fetchall() for each in (duckdb.connect(), *others)))
+"""
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -118,6 +130,13 @@ def test_many_threads_read_at_once(path: Path) -> None:
     for thread in threads:
         thread.join()
     assert found == [(7,)] * 160
+
+
+def test_no_progress_bar_is_ever_drawn_among_answers(path: Path) -> None:
+    """DuckDB draws one where it takes a process for an interactive one, also to let a file go."""
+    command = [sys.executable, "-c", BARS, str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[(True,)] [(False,)] [(False,)]\n"
 
 
 def test_temporary_tables_end_with_the_connection(path: Path) -> None:
