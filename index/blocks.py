@@ -1,8 +1,8 @@
 """Blocks: sums over the pieces of a file, by which rot is seen in what is read of it.
 
-A checksum of all the file proves it when it comes; it is remembered, since it takes a second for a
-gigabyte. What rots later keeps size and time. These sums take a tenth of that, and only of what is
-read. This file knows nothing of what the bytes are.
+They prove a file when it comes, which is remembered, and each piece of it when it is read: what
+rots later keeps size and time. For a gigabyte sha256 takes a second, these take a fraction of it.
+This file knows nothing of what the bytes are.
 """
 
 from __future__ import annotations

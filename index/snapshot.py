@@ -8,6 +8,7 @@ one whose rows are not the catalogue's. This file knows nothing of queries.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from index import blocks, faults
 from index.atomic import disk_refusals, write_atomically
-from index.hashes import sha256_of
+from index.hashes import remembered, sha256_of
 
 if TYPE_CHECKING:
     from index.registered import Registered
@@ -74,9 +75,10 @@ def folder_of(root: Path, active: Registered) -> Path:
 
 
 def current(root: Path, active: Registered, *, fresh: bool = False) -> Snapshot | None:
-    """The snapshot that counts, its bytes proved by checksum; None when there is none.
+    """The snapshot that counts, its bytes proved; None when there is none.
 
-    The checksum is computed once per file and remembered by size and time (`index.hashes`).
+    By the sums of its blocks, once per file, remembered by size and time (`index.hashes`).
+    fresh: by sha256 instead, whatever is remembered, which takes several times as long
     """
     folder = folder_of(root, active)
     try:
@@ -84,21 +86,37 @@ def current(root: Path, active: Registered, *, fresh: bool = False) -> Snapshot 
         plan = Plan(**values.pop("plan"))
         sums = tuple(map(int, values["sums"]))
         snapshot = Snapshot(plan=plan, sums=sums, **{n: values[n] for n in _PLAIN})
-        sound = sha256_of(folder / snapshot.file, fresh=fresh) == snapshot.sha256
+        sound = _is_whole(folder / snapshot.file, snapshot, fresh)
     except (OSError, ValueError, TypeError, KeyError):
         return None
     same = (snapshot.fingerprint, snapshot.width) == (active.fingerprint, active.width)
     return snapshot if sound and same else None
 
 
+def _is_whole(path: Path, snapshot: Snapshot, fresh: bool) -> bool:
+    if fresh:
+        return sha256_of(path, fresh=True) == snapshot.sha256
+    return remembered("sums", [path], lambda: _told(blocks.sums_of(path))) == _told(snapshot.sums)
+
+
+def _told(sums: tuple[int, ...]) -> str:
+    """Sums of blocks, in short."""
+    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
+
+
 def loaded(folder: Path, snapshot: Snapshot) -> Any | None:  # noqa: ANN401
-    """The FAISS index, read into memory to be added to; None when FAISS cannot read it."""
+    """The FAISS index, read into memory to be added to; None when it is not what was written.
+
+    Its bytes are proved again: what was remembered of them says nothing of what rotted since, and
+    what is made of them would be taken for sound.
+    """
     import faiss
 
     faiss.omp_set_num_threads(1)
+    path = folder / snapshot.file
     try:
-        return faiss.read_index(str(folder / snapshot.file))
-    except RuntimeError:
+        return faiss.read_index(str(path)) if blocks.sums_of(path) == snapshot.sums else None
+    except (OSError, RuntimeError):
         return None
 
 

@@ -295,6 +295,28 @@ def test_rot_is_seen_in_what_is_read(
         os.utime(path, ns=(0, 10**18))
 
 
+def test_nothing_is_added_to_a_snapshot_that_rotted(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is made of it would have sums of its own, and be taken for sound."""
+    monkeypatch.setattr(blocks, "SIZE", 512)
+    rows = unit(NOISE.normal(size=(900, WIDTH)))
+    insert_rows(library, rows[:600], [0] * 600)
+    refresh(library.store, force=True)
+    (path,) = snapshots_of(library).glob("snap-*.faiss")
+    os.utime(path, ns=(0, 10**18))
+    assert has_sound_snapshot(library)
+    data = path.read_bytes()
+    for row in rows[:600:7]:
+        rot(path, data.index(_halves(row)) + 1)  # the exponent of its first number
+    assert has_sound_snapshot(library)  # as far as anybody remembers
+    insert_rows(library, rows[600:], [0] * 300)
+    refresh(library.store, force=True)
+    (path,) = snapshots_of(library).glob("snap-*.faiss")
+    written = path.read_bytes()
+    assert all(_halves(row) in written for row in rows)
+
+
 def _halves(row: NDArray[np.float32]) -> bytes:
     """A row as FAISS writes it, which now and then rounds otherwise than numpy."""
     coder = faiss.ScalarQuantizer(len(row), faiss.ScalarQuantizer.QT_fp16)
