@@ -140,13 +140,19 @@ def check_sources(library: Library, inbox: Path, line: Line) -> None:
             assert id_of(number) in held or (inbox / f"{number}.png").exists(), line
 
 
-def check_differences(library: Library, pending: Sequence[Line], kinds: str = "orphan") -> None:
-    """Fail unless `verify` finds no more than what operations under way may leave."""
+def check_differences(
+    library: Library, pending: Sequence[Line], kinds: str = "orphan", since: float = 0.0
+) -> None:
+    """Fail unless `verify` finds no more than what operations under way may leave.
+
+    since: when they began; what was left before, and was then too young to be told, is not theirs
+    """
     ends = [f"-{id_of(n)[:8]}.png" for line in pending for n in line.get("numbers", ())]
     ends += [name for line in pending for name in line.get("files", ())]
     found = library.verify()
     # whoever is killed while a file is written leaves its nameless beginning, and no more than one
-    assert sum(difference.kind == "partial" for difference in found) <= len(pending), found
+    begun = [Path(d.where).stat().st_mtime for d in found if d.kind == "partial"]
+    assert sum(moment >= since for moment in begun) <= len(pending), found
     for difference in found:
         assert difference.kind in kinds.split(), difference
         assert difference.kind != "orphan" or difference.where.endswith(tuple(ends)), difference

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,10 +33,11 @@ def root(tmp_path: Path) -> Path:
     return Library.create(tmp_path / "library", Given()).root
 
 
-def check(root: Path, done: list[Line], *journals: Path) -> list[Line]:
+def check(root: Path, done: list[Line], *journals: Path, since: float = 0.0) -> list[Line]:
     """Open what the killed left, hold it against their journals, and let repair finish.
 
     done: what was known to be done before; returns what is done now
+    since: when they began
     """
     library = Library.open(root, Given())
     pending = []
@@ -45,7 +47,7 @@ def check(root: Path, done: list[Line], *journals: Path) -> list[Line]:
         pending += [under_way] if under_way else []
         check_sources(library, path.with_suffix(".inbox"), under_way or {})
     done = check_states(library, done, [[line] for line in pending])
-    check_differences(library, pending, "orphan partial")
+    check_differences(library, pending, "orphan partial", since)
     assert Library.repair(root, Given()).left == []
     return done
 
@@ -53,7 +55,7 @@ def check(root: Path, done: list[Line], *journals: Path) -> list[Line]:
 def test_kills_at_random_instants_among_several_writers(root: Path, tmp_path: Path) -> None:
     chance, done = random.Random(ROUNDS), list[Line]()
     for round in range(ROUNDS):
-        firsts = [(round * WRITERS + n) * 100 for n in range(WRITERS)]
+        firsts, now = [(round * WRITERS + n) * 100 for n in range(WRITERS)], time.time()
         journals = [tmp_path / f"journal-{first}" for first in firsts]
         begun = [CONTEXT.Event() for _ in firsts]
         workers = [
@@ -66,7 +68,7 @@ def test_kills_at_random_instants_among_several_writers(root: Path, tmp_path: Pa
             worker.join(chance.uniform(0, 0.8))
             worker.kill()
         assert {ended(worker) for worker in workers} <= {KILLED, 0}
-        done = check(root, done, *journals)
+        done = check(root, done, *journals, since=now)
     print(
         f"{ROUNDS} rounds of {WRITERS} writers killed at random instants: "
         f"{len(done)} operations were done, and nothing was lost"
