@@ -76,15 +76,20 @@ def _way(connection: duckdb.DuckDBPyConnection, root: Path, active: Registered) 
         f"{old:,} vectors in a half-precision FAISS snapshot, {young:,} newer rows "
         "scanned, the best scored again in full precision"
     )
+    why = f"scanning all takes {_rounded(plan.exact_ms)} ms here"
     if plan.trained == 0:
-        return f"exact: {told}; scanning all takes {plan.exact_ms:.2g} ms here"
-    why = f"scanning all takes {plan.exact_ms:.2g} ms here"
+        return f"exact: {told}; {why}"
     if plan.is_exact:
         return f"exact: {told}; {why}, but no fewer clusters were found to be enough"
     return (
         f"approximate: {told}; {plan.probes} of {plan.lists} clusters are searched, with which "
         f"recall@10 was {plan.recall:.3f} when tried, since {why}; with filters, or --exact, all"
     )
+
+
+def _rounded(ms: float) -> str:
+    """Two digits that count, or all before the point."""
+    return f"{ms:.2g}" if ms < 10 else f"{ms:.0f}"
 
 
 def _count(connection: duckdb.DuckDBPyConnection, what: str) -> int:
