@@ -99,8 +99,10 @@ def attached(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnecti
         instance.broken = True
         raise
     finally:
-        connection.close()
-        _leave(instance)
+        try:
+            connection.close()
+        finally:
+            _leave(instance)
 
 
 def _enter(key: str, *, read_only: bool) -> tuple[_Instance, duckdb.DuckDBPyConnection]:

@@ -135,23 +135,22 @@ def read(root: Path) -> dict[Key, Remark]:
 def since(root: Path, number: int) -> dict[Key, Remark]:
     """The last remark about each thing since the change of a number, also that it is gone."""
     held: dict[Key, Remark] = {}
-    for one in _lines(root):
-        remark = _remark(one)
-        key = key_of(remark)
-        if key is not None:
-            held[key] = remark
-        elif 0 < line.number_in(remark) <= number:
-            held.clear()
+    apply(held, _lines(root), number)
     return held
 
 
-def apply(told: dict[Key, Remark], lines: Iterable[bytes]) -> None:
-    """Bring what was told up to what these lines add."""
+def apply(told: dict[Key, Remark], lines: Iterable[bytes], number: int = 0) -> None:
+    """Bring what was told up to what these lines add.
+
+    number: of a change, with whose end all that was told up to then is let go
+    """
     for one in lines:
         remark = _remark(one)
         key = key_of(remark)
         if key is not None:
             told[key] = remark
+        elif 0 < line.number_in(remark) <= number:
+            told.clear()
 
 
 def damaged(root: Path) -> int:

@@ -65,7 +65,8 @@ class Difference:
 def verify(store: Store) -> list[Difference]:
     """Every difference there is; an empty list means that the library is whole.
 
-    No turn is longer than one question, so that nobody who writes waits for all of them.
+    Turns are of one question, or of the reading of the snapshot's bytes, so that nobody who writes
+    waits for all of them.
     Raises LibraryDamaged when a block of the catalogue is not what was written.
     """
     prove(store)
