@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -19,19 +18,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import faults, journal
+from index import faults, hiding, journal
 from index.atomic import disk_refusals
 from index.errors import ExportExists, LibraryDamaged, LibraryExists, NoLibrary
 from index.places import Place, places
 from index.placing import make_folders
 from index.store import CATALOGUE, Store
+from index.thumbnails import read_thumbnail, thumbnail_path
 
 if TYPE_CHECKING:
     import duckdb
 
 JOURNAL = "journal.jsonl"
-_PLAIN = re.compile(rf"{re.escape(CATALOGUE)}(\.wal)?|thumbs/[a-z2-7]{{2}}/[a-z2-7]{{52}}\.webp")
+_CATALOGUE = (CATALOGUE, f"{CATALOGUE}.wal")
 _STEP = 1 << 20
+# zipfile raises RuntimeError over a flag that says "encrypted" or a method that it does not know.
+_NO_BACKUP = (zipfile.BadZipFile, NoLibrary, KeyError, ValueError, EOFError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,17 @@ def backup(store: Store, path: Path) -> Backup:
     with _archive(path) as archive:
         held: set[str] = set()
         with store.reading() as connection:
-            files = _inside(connection, store.root)
+            files, shown = _inside(connection, store.root), hiding.shown(connection)
         _copy(archive, files, held)
-        for thumb in sorted((store.root / "thumbs").rglob("*.webp")):
-            archive.write(thumb, thumb.relative_to(store.root).as_posix())
+        _copy_thumbnails(archive, store.root, shown)
         with store.reading() as connection:
             files = _inside(connection, store.root)
             _copy(archive, files, held)
+            late = set(hiding.shown(connection)).difference(shown)
+            _copy_thumbnails(archive, store.root, sorted(late))
             _copy_catalogue(archive, store)
             row = connection.execute("SELECT count(*) FROM pictures").fetchone()
+        archive.comment = _contents(archive)
     lacking = sorted({place.id for place in files if place.file_sha256 not in held})
     return Backup(path, int(row[0]) if row else 0, path.stat().st_size, lacking)
 
@@ -81,7 +85,7 @@ def restore(path: Path, root: Path) -> Backup:
         try:
             with zipfile.ZipFile(path) as archive:
                 _lay(archive, laid)
-        except (zipfile.BadZipFile, NoLibrary, KeyError, ValueError, EOFError) as error:
+        except _NO_BACKUP as error:
             raise _unreadable(path) from error
         with Store(laid).reading() as connection:
             files = _inside(connection, laid)
@@ -129,9 +133,25 @@ def _copy(archive: zipfile.ZipFile, files: Iterable[Place], held: set[str]) -> N
             held.add(place.file_sha256)
 
 
+def _copy_thumbnails(archive: zipfile.ZipFile, root: Path, ids: Iterable[str]) -> None:
+    for id in ids:
+        if data := read_thumbnail(id, root):
+            archive.writestr(_thumbnail(id), data)
+
+
+def _thumbnail(id: str) -> str:
+    return thumbnail_path(id, Path()).as_posix()
+
+
+def _contents(archive: zipfile.ZipFile) -> bytes:
+    """A checksum of the table of contents, which a zip itself has none of."""
+    told = [(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
+    return hashlib.sha256(repr(told).encode()).hexdigest().encode()
+
+
 def _copy_catalogue(archive: zipfile.ZipFile, store: Store) -> None:
     """Nobody writes in a reader's turn, so the file and its log are one state."""
-    for path in (store.path, Path(f"{store.path}.wal")):
+    for path in (store.root / name for name in _CATALOGUE):
         if path.exists():
             archive.write(path, path.name)
     if journal.path_of(store.root).exists():
@@ -139,21 +159,25 @@ def _copy_catalogue(archive: zipfile.ZipFile, store: Store) -> None:
 
 
 def _lay(archive: zipfile.ZipFile, root: Path) -> None:
+    if archive.comment != _contents(archive):
+        raise zipfile.BadZipFile("Its table of contents is not what was written.")
     for folder in (root, *(root / name for name in ("pictures", "vectors", "trash", "locks"))):
         make_folders(folder)
-    for name in archive.namelist():
-        if _PLAIN.fullmatch(name):
-            _extract(archive, name, root / name)
-    if JOURNAL in archive.namelist():
+    there = set(archive.namelist())
+    for name in there.intersection(_CATALOGUE):
+        _extract(archive, name, root / name)
+    if JOURNAL in there:
         _extract(archive, JOURNAL, journal.path_of(root))
     with Store(root).reading() as connection:
-        files = _inside(connection, root)
-    there = set(archive.namelist())
+        files, shown = _inside(connection, root), hiding.shown(connection)
     for place in files:
         if ".." in place.path.relative_to(root).parts:
             raise ValueError(f"{place.recorded} leads out of the library")
         if f"files/{place.file_sha256}" in there:
             _extract(archive, f"files/{place.file_sha256}", place.path)
+    for id in shown:
+        if _thumbnail(id) in there:
+            _extract(archive, _thumbnail(id), thumbnail_path(id, root))
 
 
 def _extract(archive: zipfile.ZipFile, name: str, target: Path) -> None:

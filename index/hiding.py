@@ -26,6 +26,15 @@ def is_hidden(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     return bool(rows.fetchall())
 
 
+def shown(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The ids that have a thumbnail, by number, where nobody is about to make or remove it."""
+    rows = connection.execute(
+        f"SELECT id FROM pictures WHERE seq NOT IN {HIDDEN} "  # noqa: S608 - a constant
+        "AND seq NOT IN (SELECT seq FROM unsettled) ORDER BY seq"
+    ).fetchall()
+    return [id for (id,) in rows]
+
+
 def reveal(store: Store) -> None:
     """Make the thumbnails that are missing of pictures that have still to be settled.
 

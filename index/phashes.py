@@ -1,14 +1,15 @@
 """Phashes: the perceptual hashes of a library's pictures, computed when they are first needed.
 
 They are a cache of what the thumbnails say, so they belong to no journal and to no backup's
-promise. A picture whose thumbnail is gone is read from its file; one that cannot be read has none.
+promise. A picture whose thumbnail is gone or damaged is read from its file; one that cannot be read
+has none.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -17,7 +18,7 @@ from index import catalogue
 from index.errors import LibraryReadOnly, UnreadableImage
 from index.phash import phash
 from index.record import read_picture
-from index.thumbnails import thumbnail_path
+from index.thumbnails import read_thumbnail
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,10 +52,10 @@ def phashes(store: Store, numbers: Sequence[int]) -> dict[int, int]:
 
 def picture_of(id: str, path: Path, root: Path) -> Image.Image | None:
     """A picture's thumbnail, or its file read anew; None when neither can be read."""
-    with suppress(OSError, SyntaxError):
-        with Image.open(thumbnail_path(id, root)) as thumbnail:
-            thumbnail.load()
-            return thumbnail
+    if thumbnail := read_thumbnail(id, root):
+        with Image.open(io.BytesIO(thumbnail)) as image:
+            image.load()
+            return image
     try:
         return read_picture(path)[1]
     except UnreadableImage:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index import journal, vectors, words
+from index import journal, trash, vectors, words
 from index.adding import add
 from index.columns import split_zone
 from index.errors import LibraryDamaged, UnreadableImage
@@ -23,6 +23,7 @@ from index.putback import put_back, unsettle
 from index.record import Record, read_picture
 from index.reembed import reembed
 from index.refresh import refresh
+from index.thumbnails import read_thumbnail, thumbnail_path
 from index.trash import OF_PICTURE, settle
 from index.verify import Difference, latest, verify
 
@@ -86,6 +87,8 @@ def _mend(
         yield from _set_back(store)
     if kinds & {"missing", "changed"}:
         yield from _follow_files(store)
+    if "thumbnail" in kinds and (made := _renew_thumbnails(store, found)):
+        yield f"{made} thumbnails were made again"
     if "no-vector" in kinds and (count := reembed(store, encoder()).done):
         yield f"{count} pictures that had no vector have one"
     if "words" in kinds:
@@ -105,6 +108,18 @@ def _set_back(store: Store) -> Iterator[str]:
             [moment, offset, latest()],
         ).fetchone()
     yield f"{row[0] if row else 0} pictures from a clock that was ahead are on record as of now"
+
+
+def _renew_thumbnails(store: Store, found: Sequence[Difference]) -> int:
+    """Pictures that cannot be read stay without; returns how many have a thumbnail again."""
+    ids = [difference.where for difference in found if difference.kind == "thumbnail"]
+    for id in ids:
+        thumbnail_path(id, store.root).unlink(missing_ok=True)
+    with store.writing() as connection:
+        rows = connection.execute("SELECT seq FROM pictures WHERE id IN ?", [ids]).fetchall()
+        trash.unsettle(connection, [number for (number,) in rows])
+    settle(store)
+    return sum(read_thumbnail(id, store.root) is not None for id in ids)
 
 
 def _renew_words(store: Store) -> Iterator[str]:

@@ -14,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from index import agreement, catchup, looks, registered, snapshot, sound, vectors, words
+from index import agreement, catchup, hiding, looks, registered, snapshot, sound, vectors, words
 from index.places import Place, places
 from index.proof import prove
 from index.store import CATALOGUE
+from index.thumbnails import read_thumbnail
 from index.trash import OF_PICTURE
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ Kind = Literal[
     "partial",
     "no-vector",
     "no-file",
+    "thumbnail",
     "stray",
     "twice",
     "future",
@@ -94,8 +96,12 @@ def _noting(found: list[Difference], check: Check, root: Path) -> Look:
 def _on_disk(store: Store) -> Iterator[Difference]:
     with store.reading() as connection:
         files = places(connection, store.root)
+        shown = hiding.shown(connection)
     for place in files:
         yield from _file(place)
+    for id in shown:
+        if read_thumbnail(id, store.root) is None:
+            yield Difference("thumbnail", id, "has no thumbnail, or a damaged one")
     yield from _strangers(store.root, {place.path for place in files})
 
 

@@ -1,7 +1,7 @@
 """Concurrency: many processes at one library; nobody sees a lock, nothing is lost, waits are told.
 
-Eight processes add, two search, and one stands for a web server: it holds a library open and reads
-from several threads. `SOVGEN_SOAK` is how often each of the eight adds; 4 times without it.
+Eight processes add, two search, and one is a web server that several browsers ask at once.
+`SOVGEN_SOAK` is how often each of the eight adds; 4 times without it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from index import Hit, Library, Query, curate, question
+from index import Hit, Library, Query
 from tests.crash.inspection import check, check_differences
 from tests.crash.processes import CONTEXT, Connection, ended, start
+from tests.crash.website import get, pages, website
 from tests.index.conftest import new
 from tests.index.given import Given
 
-ADDERS, SEARCHERS, THREADS = 8, 2, 4
+ADDERS, SEARCHERS, BROWSERS = 8, 2, 4
 EACH = int(os.environ.get("SOVGEN_SOAK", "4"))
 SHARED = 1  # a picture that all of them keep again and again
 
@@ -61,40 +62,37 @@ def everything(root: Path) -> Sequence[Hit]:
 
 
 def serve(root: Path, first: int, go: Event, stop: Event, told: Connection) -> None:
-    """One library, held open; each thread asks in its own order, over and over."""
-    library = Library.open(root, Given())
-    waits, errors = [Waits() for _ in range(THREADS)], list[BaseException]()
-    asks: list[tuple[str, Callable[[], object]]] = [
-        ("list", lambda: library.list(Query(k=20))),
-        ("search", lambda: library.search(Query("anything", everything=True))),
-        ("show", lambda: library.get(library.list(Query(k=1))[0].id)),
-        ("sets", lambda: curate.list_sets(library)),
-        ("info", library.info),
-        ("question", lambda: list(question.answer(library.store, "FROM library").batches)),
-    ]
+    """A website, and browsers that ask for its pages, each in its own order, over and over."""
+    server = website(root)
+    asks, address = list(pages(Library.open(root, Given()))), ("127.0.0.1", server.server_port)
+    waits, errors = [Waits() for _ in range(BROWSERS)], list[BaseException]()
 
-    def read(number: int) -> None:
+    def browse(number: int) -> None:
         turn = number
         try:
             while not stop.is_set():
-                waits[number].measure(*asks[turn % len(asks)])
+                page = asks[turn % len(asks)]
+                waits[number].measure(page, lambda: get(address, page))  # noqa: B023
                 turn += 1
         except BaseException as error:
             errors.append(error)
 
+    threading.Thread(target=server.serve_forever).start()
     go.wait()
-    threads = [threading.Thread(target=read, args=(n,)) for n in range(THREADS)]
+    threads = [threading.Thread(target=browse, args=(n,)) for n in range(BROWSERS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    server.shutdown()
+    server.server_close()
     if errors:
         raise errors[0]
     every = {what for each in waits for what in each.longest}
     told.send({what: max(each.longest.get(what, 0.0) for each in waits) for what in every})
 
 
-def test_eight_add_two_search_and_a_server_reads_at_once(tmp_path: Path) -> None:
+def test_eight_add_two_search_and_a_web_server_reads_at_once(tmp_path: Path) -> None:
     root = Library.create(tmp_path / "library", Given()).root
     Library.open(root, Given()).keep([new(0)])
     go, stop = CONTEXT.Event(), CONTEXT.Event()
@@ -112,7 +110,7 @@ def test_eight_add_two_search_and_a_server_reads_at_once(tmp_path: Path) -> None
     waits = [ours.recv() for ours, _ in pipes]
     longest = {what: max(w.get(what, 0.0) for w in waits) for what in {k for w in waits for k in w}}
     print(
-        f"{ADDERS} adding {EACH} times, {SEARCHERS} searching, a server with {THREADS} threads; "
+        f"{ADDERS} adding {EACH} times, {SEARCHERS} searching, a web server asked by {BROWSERS}; "
         "longest wait: " + ", ".join(f"{what} {s:.2f} s" for what, s in sorted(longest.items()))
     )
     library = Library.open(root, Given())

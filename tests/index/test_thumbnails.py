@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from index.atomic import write_atomically
 from index.errors import LibraryReadOnly
 from index.record import pixel_id
-from index.thumbnails import make_thumbnail, thumbnail_bytes, thumbnail_path
+from index.thumbnails import make_thumbnail, read_thumbnail, thumbnail_bytes, thumbnail_path
 from tests.index.samples import nobody, noise
 
 
@@ -109,3 +109,25 @@ class TestAtomicWriting:
         write_atomically(tmp_path / "a", b"a longer old file")
         write_atomically(tmp_path / "a", b"new")
         assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_no_flipped_bit_is_taken_for_what_was_written(tmp_path: Path) -> None:
+    small = Image.new("RGB", (12, 12), "teal")
+    id = pixel_id(small)
+    path = make_thumbnail(small, id, tmp_path)
+    data = path.read_bytes()
+    assert read_thumbnail(id, tmp_path) == data
+    for at in range(len(data)):
+        for bit in range(8):
+            path.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
+            assert read_thumbnail(id, tmp_path) is None, (at, bit)
+
+
+def test_its_checksum_stands_where_exif_has_the_identifier_of_a_picture(tmp_path: Path) -> None:
+    with Image.open(make_thumbnail(noise(), pixel_id(noise()), tmp_path)) as small:
+        exif = small.getexif().get_ifd(ExifTags.IFD.Exif)
+    assert set(exif) == {ExifTags.Base.ImageUniqueID}
+
+
+def test_one_that_is_not_there_is_not_read(tmp_path: Path) -> None:
+    assert read_thumbnail(pixel_id(noise()), tmp_path) is None

@@ -12,6 +12,7 @@ import pytest
 from index import Library, Query, curate, vectors
 from index.refresh import refresh
 from index.repair import repair
+from index.thumbnails import thumbnail_path
 from index.verify import ABANDONED_S, Difference
 from tests.index.conftest import new, picture, png
 from tests.index.given import Given
@@ -136,9 +137,39 @@ def test_files_in_the_trash_are_checked_where_they_are(kept: Library) -> None:
 
 def test_a_library_that_lost_everything_but_its_pictures_says_so(kept: Library) -> None:
     shutil.rmtree(kept.root / "vectors")
+    assert kept.verify() == []  # a cache, made again by itself
     shutil.rmtree(kept.root / "thumbs")
-    assert kept.verify() == []  # both are caches
+    assert kinds(kept) == ["thumbnail"] * 3
     assert len(Library.open(kept.root, Given()).search(Query("x", everything=True)).hits) == 3
+
+
+def test_a_thumbnail_that_is_lost_or_damaged_is_named_and_made_again(kept: Library) -> None:
+    lost, torn, flipped = (thumbnail_path(id, kept.root) for id in sorted(entries(kept)))
+    before = {path: path.read_bytes() for path in (lost, torn, flipped)}
+    lost.unlink()
+    torn.write_bytes(before[torn][:-7])
+    data = bytearray(before[flipped])
+    data[len(data) // 2] ^= 4
+    flipped.write_bytes(data)
+    assert kinds(kept) == ["thumbnail"] * 3
+    assert mended(kept) == ["3 thumbnails were made again"]
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_thumbnail_of_a_picture_that_is_lost_too_is_left(kept: Library) -> None:
+    id, path = next(iter(entries(kept).items()))
+    path.unlink()
+    thumbnail_path(id, kept.root).unlink()
+    repaired = repair(kept.store, lambda: kept.encoder)
+    assert repaired.done == [] and [d.kind for d in repaired.left] == ["missing", "thumbnail"]
+
+
+def test_what_is_hidden_needs_no_thumbnail(kept: Library) -> None:
+    id = next(iter(entries(kept)))
+    curate.new_set(kept, "private")
+    curate.add_to_set(kept, "private", [id])
+    curate.hide_set(kept, "private")
+    assert not thumbnail_path(id, kept.root).exists() and kept.verify() == []
 
 
 def test_repair_of_a_whole_library_does_nothing(kept: Library) -> None:
