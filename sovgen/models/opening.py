@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 from index.bundled import bundled_model
 from sovgen.errors import ModelDamaged
 from sovgen.models.layout import Layout
-from sovgen.models.originals import T5, UNET
+from sovgen.models.originals import T5, UNET, VAES
 from sovgen.models.pieces import has_only_pieces, t5_tokenizer
 from sovgen.models.safety import load_checker
+from sovgen.models.scaled import is_scaled, read_tensors
 from sovgen.models.vocabulary import find_t5_vocabulary
+from sovgen.models.weights import Header, read_header
 
 if TYPE_CHECKING:
     import torch
@@ -73,16 +75,35 @@ def _own(layout: Layout, dtypes: Dtypes) -> dict[str, Any]:
     for part in layout.own_parts:
         with TemporaryDirectory(prefix="sovgen-") as folder:
             _write_json(Path(folder) / "config.json", layout.configs[part])
-            made[part] = getattr(diffusers, layout.parts[part]).from_single_file(
-                str(layout.own),
-                config=folder,
-                dtype=dtypes.get(part, dtypes["default"]),
-                local_files_only=True,
-            )
+            made[part] = _part(layout, part, Path(folder), dtypes)
     if layout.own_parts:
         scheduler = getattr(diffusers, layout.parts["scheduler"])
         made["scheduler"] = scheduler.from_config(dict(layout.configs["scheduler"]))
     return made
+
+
+def _part(layout: Layout, part: str, config: Path, dtypes: Dtypes) -> Any:  # noqa: ANN401
+    """A part of a single file; scaled float8 is multiplied out before, others are read as needed.
+
+    config: the folder of the part's own configuration
+    """
+    import diffusers
+
+    dtype = dtypes.get(part, dtypes["default"])
+    path = layout.own or layout.path
+    header = read_header(path)
+    source: Any = str(path)
+    if is_scaled(header):
+        begins = VAES if part == "vae" else _denoisers(header)
+        source = read_tensors(path, dtype, lambda name: name.startswith(begins))
+    return getattr(diffusers, layout.parts[part]).from_single_file(
+        source, config=str(config), dtype=dtype, local_files_only=True
+    )
+
+
+def _denoisers(header: Header) -> tuple[str, ...]:
+    """How names of the denoiser begin; in a file that holds it alone, as they like."""
+    return (UNET,) if any(name.startswith(UNET) for name in header.tensors) else ("",)
 
 
 def _pieced(layout: Layout) -> dict[str, Any]:
@@ -108,7 +129,17 @@ def _open_file(layout: Layout, dtypes: Dtypes) -> Any:  # noqa: ANN401
             local_files_only=True,
             **_tokenizers(layout),
             **_towers(Path(folder), layout, dtypes),
+            **_scaled(Path(folder), layout, dtypes),
         )
+
+
+def _scaled(folder: Path, layout: Layout, dtypes: Dtypes) -> dict[str, Any]:
+    """The denoiser and the autoencoder of a file whose numbers diffusers would misread."""
+    if not is_scaled(read_header(layout.path)):
+        return {}
+    everywhere = dict.fromkeys(dtypes, dtypes["default"])
+    parts = (layout.kind.denoiser, "vae")
+    return {part: _part(layout, part, folder / part, everywhere) for part in parts}
 
 
 def _write_configs(folder: Path, layout: Layout) -> None:
@@ -159,7 +190,7 @@ def _towers(folder: Path, layout: Layout, dtypes: Dtypes) -> dict[str, Any]:
     import transformers
     from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 
-    tensors = _read_towers(layout.path)
+    tensors = _read_towers(layout.path, dtypes["default"])
     made: dict[str, Any] = dict.fromkeys(layout.kind.optional - set(layout.parts))
     for name in layout.towers:
         dtype = dtypes.get(name, dtypes["default"])
@@ -177,12 +208,9 @@ def _towers(folder: Path, layout: Layout, dtypes: Dtypes) -> dict[str, Any]:
     return made
 
 
-def _read_towers(path: Path) -> dict[str, Any]:
+def _read_towers(path: Path, dtype: torch.dtype) -> dict[str, Any]:
     """All tensors but those of the denoiser, which are most of the file."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys() if not name.startswith(UNET)}
+    return read_tensors(path, dtype, lambda name: not name.startswith(UNET))
 
 
 def _t5(config: Mapping[str, Any], tensors: Mapping[str, Any], dtype: torch.dtype) -> Any:  # noqa: ANN401

@@ -16,6 +16,7 @@ from sovgen.models.family import Family
 from sovgen.models.shapes import Shapes
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
+VAES = ("vae.", VAE)
 T5 = "text_encoders.t5xxl.transformer."
 Reader = Callable[[Shapes], dict[str, Any]]
 

@@ -17,6 +17,7 @@ from sovgen.errors import ModelDamaged, ModelUnsupported
 from sovgen.models.families import FLUX, SD3
 from sovgen.models.layout import Layout, refuse_other_tasks
 from sovgen.models.originals import ORIGINALS, UNET, Original
+from sovgen.models.scaled import plain_header
 from sovgen.models.shapes import Shapes
 from sovgen.models.transformer_shapes import t5_tower
 from sovgen.models.vocabulary import find_t5_vocabulary
@@ -45,10 +46,6 @@ _OTHERS = {
 
 # Weights that mean something only together with others, by a piece of those others' names.
 _PACKED = {
-    "scaled_fp8": "float8 with scales beside",
-    ".scale_weight": "float8 with scales beside",
-    ".weight_scale": "float8 with scales beside",
-    ".comfy_quant": "numbers with scales beside",
     ".quant_state.": "4-bit numbers of bitsandbytes",
     ".qweight": "4-bit numbers",
 }
@@ -60,8 +57,7 @@ def read_file(path: Path) -> Layout:
     Raises UnsafeWeights for a pickle, ModelDamaged for a file that is truncated or lacks tensors,
     and ModelUnsupported for one that is no whole text-to-image model of its families.
     """
-    header = read_header(path)
-    refuse_packed(path, header)
+    header = read_unpacked(path)
     original = _original(path, header)
     base, found = base_of(original), _parts(path, original, header)
     configs = _configs(path, original, base, found, header)
@@ -77,14 +73,19 @@ def read_file(path: Path) -> Layout:
     )
 
 
-def refuse_packed(path: Path, header: Header) -> None:
-    """Raise ModelUnsupported for weights that are not numbers by themselves."""
+def read_unpacked(path: Path) -> Header:
+    """The header without the scales of scaled float8.
+
+    Raises what `read_header` does, and ModelUnsupported for weights that are packed otherwise.
+    """
+    header = read_header(path)
     for piece, how in _PACKED.items():
         if any(piece in name for name in header.tensors):
             raise ModelUnsupported(
                 f"{path.name} holds its weights packed as {how}, which sovgen does not unpack.",
-                "Get the same model in plain float8, bfloat16 or float16.",
+                "Get the same model in float8, bfloat16 or float16.",
             )
+    return plain_header(path, header)
 
 
 def predicts(header: Header) -> str | None:

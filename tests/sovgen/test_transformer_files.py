@@ -217,8 +217,7 @@ def test_flux_dev_in_float8_is_computed_in_the_models_dtype(eight: Path) -> None
 @pytest.mark.parametrize(
     ("tensor", "says"),
     [
-        ("double_blocks.0.img_attn.proj.scale_weight", "float8 with scales"),
-        ("text_encoders.t5xxl.transformer.scaled_fp8", "float8 with scales"),
+        ("double_blocks.0.img_attn.proj.qweight", "4-bit"),
         ("double_blocks.0.img_attn.proj.weight.quant_state.bitsandbytes__nf4", "bitsandbytes"),
     ],
 )
