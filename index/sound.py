@@ -53,19 +53,16 @@ class Sound:
 _last: tuple[State, Sound] | None = None
 
 
-def current(
-    connection: duckdb.DuckDBPyConnection, root: Path, active: Registered, *, fresh: bool = False
-) -> Sound | None:
+def current(connection: duckdb.DuckDBPyConnection, root: Path, active: Registered) -> Sound | None:
     """The current snapshot, if it can be used.
 
     What was found is remembered while neither the root's catalogue nor the snapshot changes.
-    fresh: read all of its bytes again for the checksum
     """
     global _last
-    state = None if fresh else _state(root, active)
+    state = _state(root, active)
     if state is not None and _last is not None and _last[0] == state:
         return _last[1]
-    found = _proved(connection, root, active, fresh)
+    found = _proved(connection, root, active)
     if state is not None and found is not None:
         _last = state, found
     return found
@@ -94,12 +91,10 @@ def _state(root: Path, active: Registered) -> State | None:
     return tuple(told)
 
 
-def _proved(
-    connection: duckdb.DuckDBPyConnection, root: Path, active: Registered, fresh: bool
-) -> Sound | None:
+def _proved(connection: duckdb.DuckDBPyConnection, root: Path, active: Registered) -> Sound | None:
     import numpy as np
 
-    stands = snapshot.current(root, active, fresh=fresh)
+    stands = snapshot.current(root, active)
     if stands is None:
         return None
     *held, young = parted(connection, active.fingerprint, stands.high_water)

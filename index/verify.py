@@ -67,12 +67,12 @@ class Difference:
 def verify(store: Store) -> list[Difference]:
     """Every difference there is; an empty list means that the library is whole.
 
-    Turns are of one question, or of the reading of the snapshot's bytes, so that nobody who writes
-    waits for all of them.
+    Turns are of one question, and files are read between them, so that nobody who writes waits for
+    all of it.
     Raises LibraryDamaged when a block of the catalogue is not what was written.
     """
     prove(store)
-    found: list[Difference] = []
+    found = list(_snapshot_bytes(store))
     looks.take(store, [_noting(found, check, store.root) for check in _CHECKS])
     for name in agreement.differing(store):
         text = "is not in the journal as it is on record"
@@ -82,7 +82,7 @@ def verify(store: Store) -> list[Difference]:
         # others may have added or deleted between our look at rows and files; what is wrong stays
         again = set(_on_disk(store))
         on_disk = [difference for difference in on_disk if difference in again]
-    return found + on_disk
+    return list(dict.fromkeys(found)) + on_disk
 
 
 def _noting(found: list[Difference], check: Check, root: Path) -> Look:
@@ -165,17 +165,38 @@ def latest() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None) + AHEAD
 
 
+def _snapshot_bytes(store: Store) -> Iterator[Difference]:
+    """Read outside of turns: nothing changes a snapshot, another may only take its place."""
+    with store.reading() as connection:
+        active = registered.active(connection)
+    pointer = snapshot.folder_of(store.root, active) / snapshot.POINTER
+    told, whole = _read(pointer), snapshot.current(store.root, active, fresh=True)
+    while (now := _read(pointer)) != told:
+        told, whole = now, snapshot.current(store.root, active, fresh=True)
+    if told is not None and whole is None:
+        yield Difference("snapshot", str(pointer), _UNSOUND)
+    snapshot.current(store.root, active)  # remembered from here on, so that no turn reads it
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
 def _snapshot(connection: duckdb.DuckDBPyConnection, root: Path) -> Iterator[Difference]:
     """A snapshot that is there and may not be used; search does without it and rebuilds it."""
     active = registered.active(connection)
     pointer = snapshot.folder_of(root, active) / snapshot.POINTER
-    held = sound.current(connection, root, active, fresh=True)
+    held = sound.current(connection, root, active)
     if pointer.exists() and held is None:
-        yield Difference("snapshot", str(pointer), "is damaged or of other rows than these")
+        yield Difference("snapshot", str(pointer), _UNSOUND)
     if held is not None and len(held.gone):
         yield Difference("snapshot", str(pointer), "still holds what was emptied from the trash")
 
 
+_UNSOUND = "is damaged or of other rows than these"
 _CHECKS = (_vectors, _files, _strays, _twice, _future, _words, _snapshot, _behind)
 
 

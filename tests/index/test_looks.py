@@ -6,12 +6,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 
-from index import Library, Query, agreement, curate, looks
+from index import Library, Query, agreement, curate, looks, snapshot
+from index.refresh import refresh
 from index.verify import verify
 from tests.index.boxes import ROOT
 from tests.index.conftest import new
@@ -96,3 +98,19 @@ def test_what_is_written_between_two_parts_is_no_difference(
     assert next(ratings, None) is None  # there were as many turns
     curate.new_set(kept, "late")
     assert verify(kept.store) == []
+
+
+def test_others_write_while_the_bytes_of_a_snapshot_are_read(
+    kept: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh(kept.store, force=True)
+    id, sha256_of = kept.list(Query())[0].id, snapshot.sha256_of
+    written: list[int] = []
+
+    def read(path: Path, *, fresh: bool = False) -> str:
+        written.append(writer(kept, id, rating=4).wait())
+        return sha256_of(path, fresh=fresh)
+
+    monkeypatch.setattr(snapshot, "sha256_of", read)
+    assert verify(kept.store) == [] and written == [0]
+    assert kept.get(id).rating == 4
