@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _PASSES = 4
+_AT_ONCE = 1_000  # pictures whose rows are in memory together
 _ONE_MAIN = """
 UPDATE files SET main = true WHERE rowid = (
     SELECT min(rowid) FROM files WHERE picture = $1 HAVING NOT bool_or(main))
@@ -113,12 +114,14 @@ def _set_back(store: Store) -> Iterator[str]:
 def _renew_thumbnails(store: Store, found: Sequence[Difference]) -> int:
     """Pictures that cannot be read stay without; returns how many have a thumbnail again."""
     ids = [difference.where for difference in found if difference.kind == "thumbnail"]
-    for id in ids:
-        thumbnail_path(id, store.root).unlink(missing_ok=True)
-    with store.writing() as connection:
-        rows = connection.execute("SELECT seq FROM pictures WHERE id IN ?", [ids]).fetchall()
-        trash.unsettle(connection, [number for (number,) in rows])
-    settle(store)
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        for id in some:
+            thumbnail_path(id, store.root).unlink(missing_ok=True)
+        with store.writing() as connection:
+            rows = connection.execute("SELECT seq FROM pictures WHERE id IN ?", [some]).fetchall()
+            trash.unsettle(connection, [number for (number,) in rows])
+        settle(store)
     return sum(read_thumbnail(id, store.root) is not None for id in ids)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,3 +115,19 @@ def test_others_write_while_the_bytes_of_a_snapshot_are_read(
     monkeypatch.setattr(snapshot, "sha256_of", read)
     assert verify(kept.store) == [] and written == [0]
     assert kept.get(id).rating == 4
+
+
+def test_others_write_while_a_catalogue_goes_into_a_backup(
+    kept: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id, write = kept.list(Query())[0].id, zipfile.ZipFile.write
+    written: list[int] = []
+
+    def slowly(archive: zipfile.ZipFile, path: Path, name: str) -> None:
+        written.append(writer(kept, id, rating=4).wait())
+        write(archive, path, name)
+
+    monkeypatch.setattr(zipfile.ZipFile, "write", slowly)
+    made = kept.backup(tmp_path / "b.zip")
+    assert set(written) == {0} and kept.get(id).rating == 4
+    assert Library.from_backup(made.path, tmp_path / "again").get(id).rating is None
