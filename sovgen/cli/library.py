@@ -22,7 +22,7 @@ class LibraryGroup(LazyGroup):
         "info": ("sovgen.cli.library:info", "Tell what the library holds and how it searches."),
         "verify": (
             "sovgen.cli.library:verify",
-            "Check rows, files and vectors against each other.",
+            "Check rows, files, thumbnails and vectors against each other.",
         ),
         "reembed": (
             "sovgen.cli.library:reembed",
@@ -76,7 +76,7 @@ def info(session: Session, form: str | None) -> None:
 @as_json
 @click.pass_obj
 def verify(session: Session, form: str | None) -> None:
-    """Check rows, files and vectors against each other.
+    """Check rows, files, thumbnails and vectors against each other.
 
     Exits 0 when nothing differs, 1 otherwise.
     """
