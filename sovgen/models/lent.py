@@ -19,7 +19,7 @@ from sovgen.models.folder import is_folder, read_folder
 from sovgen.models.layout import Layout, refuse_other_tasks
 from sovgen.models.originals import ORIGINALS, UNET, Original
 from sovgen.models.shapes import Shapes
-from sovgen.models.single import any_begins, base_of, read_unpacked, scheduler_of, side_of
+from sovgen.models.single import any_begins, base_of, scheduler_of, side_of, unpacked
 from sovgen.models.store import models_folder
 from sovgen.models.weights import Header, Weights, precision, read_header
 
@@ -36,7 +36,7 @@ def read_lent(path: Path) -> Layout | None:
     original = _denoiser_alone(header)
     if original is None:
         return None
-    header = read_unpacked(path)
+    header = unpacked(path, header)
     base, found = base_of(original), _parts(original, header)
     try:
         read = {part: original.readers[part](tensors) for part, tensors in found.items()}

@@ -190,7 +190,8 @@ def _towers(folder: Path, layout: Layout, dtypes: Dtypes) -> dict[str, Any]:
     import transformers
     from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 
-    tensors = _read_towers(layout.path, dtypes["default"])
+    # all but those of the denoiser, which are most of the file
+    tensors = read_tensors(layout.path, dtypes["default"], lambda name: not name.startswith(UNET))
     made: dict[str, Any] = dict.fromkeys(layout.kind.optional - set(layout.parts))
     for name in layout.towers:
         dtype = dtypes.get(name, dtypes["default"])
@@ -206,11 +207,6 @@ def _towers(folder: Path, layout: Layout, dtypes: Dtypes) -> dict[str, Any]:
             local_files_only=True,
         )
     return made
-
-
-def _read_towers(path: Path, dtype: torch.dtype) -> dict[str, Any]:
-    """All tensors but those of the denoiser, which are most of the file."""
-    return read_tensors(path, dtype, lambda name: not name.startswith(UNET))
 
 
 def _t5(config: Mapping[str, Any], tensors: Mapping[str, Any], dtype: torch.dtype) -> Any:  # noqa: ANN401

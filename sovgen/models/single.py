@@ -57,7 +57,7 @@ def read_file(path: Path) -> Layout:
     Raises UnsafeWeights for a pickle, ModelDamaged for a file that is truncated or lacks tensors,
     and ModelUnsupported for one that is no whole text-to-image model of its families.
     """
-    header = read_unpacked(path)
+    header = unpacked(path, read_header(path))
     original = _original(path, header)
     base, found = base_of(original), _parts(path, original, header)
     configs = _configs(path, original, base, found, header)
@@ -73,12 +73,11 @@ def read_file(path: Path) -> Layout:
     )
 
 
-def read_unpacked(path: Path) -> Header:
+def unpacked(path: Path, header: Header) -> Header:
     """The header without the scales of scaled float8.
 
-    Raises what `read_header` does, and ModelUnsupported for weights that are packed otherwise.
+    Raises ModelUnsupported for weights that are packed otherwise.
     """
-    header = read_header(path)
     for piece, how in _PACKED.items():
         if any(piece in name for name in header.tensors):
             raise ModelUnsupported(

@@ -16,7 +16,7 @@ from pathlib import Path
 from index import Hit, Library, Query
 from tests.crash.inspection import check, check_differences
 from tests.crash.processes import CONTEXT, Connection, ended, start
-from tests.crash.website import get, pages, website
+from tests.crash.website import get, website
 from tests.index.conftest import new
 from tests.index.given import Given
 
@@ -63,8 +63,8 @@ def everything(root: Path) -> Sequence[Hit]:
 
 def serve(root: Path, first: int, go: Event, stop: Event, told: Connection) -> None:
     """A website, and browsers that ask for its pages, each in its own order, over and over."""
-    server = website(root)
-    asks, address = list(pages(Library.open(root, Given()))), ("127.0.0.1", server.server_port)
+    server, asks = website(root)
+    address = ("127.0.0.1", server.server_port)
     waits, errors = [Waits() for _ in range(BROWSERS)], list[BaseException]()
 
     def browse(number: int) -> None:

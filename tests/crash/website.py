@@ -17,8 +17,8 @@ from index.thumbnails import read_thumbnail
 from tests.index.given import Given
 
 
-def website(root: Path) -> ThreadingHTTPServer:
-    """A server on a free port of 127.0.0.1; its answers are JSON, or a thumbnail."""
+def website(root: Path) -> tuple[ThreadingHTTPServer, list[str]]:
+    """A server on a free port of 127.0.0.1, and its pages: of JSON, or a thumbnail."""
     answers = pages(Library.open(root, Given()))
 
     class Page(BaseHTTPRequestHandler):
@@ -35,7 +35,7 @@ def website(root: Path) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    return ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    return ThreadingHTTPServer(("127.0.0.1", 0), Page), list(answers)
 
 
 def pages(library: Library) -> dict[str, Callable[[], bytes]]:
