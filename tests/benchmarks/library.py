@@ -113,7 +113,7 @@ def _print_unfiltered(sides: Mapping[int, Mapping[str, Told]]) -> None:
                     f"{asked['p50']:.2f}",
                     f"{asked['p95']:.2f}",
                     f"{asked['cpu']:.2f}",
-                    f"{asked['cpu'] / flat:.2f}",
+                    f"{asked['cpu'] / flat:.3f}",
                     f"{asked['recall']:.3f}",
                     f"{weight / HALF:.2f}",
                     f"{side['ask']['peak_mb']:.0f}",
