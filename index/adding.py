@@ -48,7 +48,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class AddReport:
-    """What adding did: new pictures, how many files held known ones, what failed."""
+    """What adding did: new pictures, how many files held known ones, what failed.
+
+    What a hidden set holds is in none of them: it stays where it is, and nobody is told.
+    """
 
     added: list[Entry]
     known: int
@@ -76,8 +79,9 @@ def add(
         if mode == "move":
             _remove_moved(store.root, taken)
         failed += refused
-        known += sum(t.known for _, t in taken)
-        added += [t.entry for _, t in taken if not t.known]
+        shown = [t for _, t in taken if not t.entry.hidden]
+        known += sum(t.known for t in shown)
+        added += [t.entry for t in shown if not t.known]
         done += len(batch) + len(failures)
         if on_progress is not None:
             on_progress(done, len(files))

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 def add(session: Session, paths: tuple[Path, ...], mode: Mode, form: str | None) -> None:
     """Take pictures and folders of pictures in.
 
-    Folders are walked. A picture whose pixels are in the library already counts as known. A file
-    that cannot be read is named with the reason, and the rest goes on.
+    Folders are walked. A picture whose pixels are in the library already counts as known; one that
+    a hidden set holds stays there and does not count. A file that cannot be read is named with the
+    reason, and the rest goes on.
     """
     library = session.open_or_create()
     with shown("Adding", "files") as on_progress:

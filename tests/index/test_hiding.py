@@ -11,6 +11,7 @@ from index import (
     Library,
     NoSuchPicture,
     Query,
+    SetExists,
     catalogue,
     curate,
     lexical,
@@ -205,6 +206,28 @@ def test_making_it_again_does_not_bring_it_back(library: Library, entries: list[
     assert again[0].hidden
     assert not thumbnail_path(again[0].id, library.root).exists()
     assert seqs(library.list(Query())) == [SHOWN]
+
+
+@pytest.mark.parametrize("in_trash", [False, True])
+def test_adding_it_again_does_not_tell_of_it(
+    library: Library, entries: list[Entry], tmp_path: Path, in_trash: bool
+) -> None:
+    (tmp_path / "again").mkdir()
+    for number in (SHOWN, SECRET, 3):
+        picture(number).save(tmp_path / "again" / f"{number}.bmp")
+    if in_trash:
+        library.delete([entries[1].id])
+    report = library.add([tmp_path / "again"])
+    assert ([e.id == entries[1].id for e in report.added], report.known) == ([False], 1)
+    assert report.failed == []
+    assert seqs(library.list(Query(set="private"))) == [SECRET]
+    assert not thumbnail_path(entries[1].id, library.root).exists()
+
+
+def test_a_hidden_set_is_reached_by_its_name(library: Library, entries: list[Entry]) -> None:
+    """Whoever knows the name may ask for the set: it is taken, and says so."""
+    with pytest.raises(SetExists):
+        curate.new_set(library, "private")
 
 
 def test_an_end_of_hiding_shows_it_everywhere(library: Library, entries: list[Entry]) -> None:
