@@ -117,6 +117,22 @@ def test_the_ticket_of_a_killed_process_is_swept_away(turns: Turns, tmp_path: Pa
         assert tickets(tmp_path) == ["2-w"]
 
 
+def test_whoever_waits_for_a_process_that_is_killed_goes_on(turns: Turns, tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from index.turns import Turns\n"
+        "with Turns(Path(sys.argv[1]), 9).take('w'): time.sleep(99)"
+    )
+    order: list[str] = []
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) as holder:
+        until(lambda: tickets(tmp_path) == ["1-w"])
+        threads = queue_up(turns, tmp_path, "rw", order)
+        assert order == []
+        holder.kill()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+    assert order == ["0r", "1w"] and tickets(tmp_path) == []
+
+
 def test_patience_ends_with_one_clear_error_and_leaves_no_ticket(tmp_path: Path) -> None:
     errors: list[LibraryBusy] = []
 
