@@ -20,6 +20,7 @@ SETTINGS: Mapping[str, str] = {
     "guidance_from": "DOUBLE",
     "guidance_until": "DOUBLE",
     "cache_interval": "INTEGER",
+    "vae_tile": "INTEGER",
     "variation": "DOUBLE",
     "variation_seed": "UBIGINT",
     "init": "VARCHAR",

@@ -199,9 +199,12 @@ CREATE TABLE journaled (number BIGINT NOT NULL);
 INSERT INTO journaled VALUES (0);
 """
 
+# The tiles of an autoencoder that worked in some (see `index.making`).
+M013 = "ALTER TABLE makings ADD COLUMN vae_tile INTEGER"
+
 MIGRATIONS: tuple[str, ...] = (
     *(M001, M002, M003, M004, M005, M006),
-    *(M007, M008, M009, M010, M011, M012),
+    *(M007, M008, M009, M010, M011, M012, M013),
 )
 
 

@@ -48,6 +48,8 @@ class Recipe:
     guidance_rescale: 0 .. 1 (Lin et al., 2305.08891)
     guidance_from, guidance_until: 0 .. 1, the share of the steps between which guidance acts
     cache_interval: 2 .. 10, deep features are computed at every so manieth step (DeepCache)
+    vae_tile: pixels of the tiles that the autoencoder works in; without it they are only made, and
+        written here, where memory is short
 
     Beginning from pictures, which are named by their ids:
     init: the picture to begin from; strength: 0 .. 1, how much of it is drawn anew: of the steps
@@ -89,6 +91,7 @@ class Recipe:
     guidance_from: float | None = None
     guidance_until: float | None = None
     cache_interval: int | None = None
+    vae_tile: int | None = None
     variation: float | None = None
     variation_seed: int | None = None
     init: str | None = None
@@ -265,6 +268,7 @@ _CHECKS: Mapping[str, Callable[[str, object], None]] = {
     "margins": _check_margins,
     "upscale": _number(1, 8),
     "tile": _whole(64, MAX_SIDE),
+    "vae_tile": _whole(8, MAX_SIDE),
     "transparent": _check_flag,
     "control_weight": _number(0, 2),
 }

@@ -88,6 +88,7 @@ MEANING = {
     "guidance_from": "guidance began at this share of the steps",
     "guidance_until": "guidance ended at this share of the steps",
     "cache_interval": "deep features were computed at every so manieth step",
+    "vae_tile": "side of the tiles that the autoencoder worked in, pixels, where it did",
     "variation": "how much of the noise is the variation's, 0 to 1",
     "variation_seed": "what the variation's noise was drawn from",
     "init": "id of the picture that it began from",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -23,21 +23,20 @@ from sovgen.generate.enlarging import enlarge
 from sovgen.generate.equipment import Equipment, additions_of, equip_for
 from sovgen.generate.filling import differences, fill
 from sovgen.generate.fitting import fit
-from sovgen.generate.memory import batch_size, decodes_in_tiles, draw_within_memory, tiled
+from sovgen.generate.memory import batch_size, decodes_in_tiles, draw_within_memory
 from sovgen.generate.refining import check_refiner, refine
-from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
+from sovgen.generate.sampling import OnStep, denoise, generators
 from sovgen.generate.schedulers import build_scheduler
+from sovgen.generate.sparing import in_tiles, tiled
 from sovgen.generate.texts import reads_language
-from sovgen.generate.variation import between
+from sovgen.generate.variation import noise_of
 from sovgen.models.additions.wanted import Additions
 from sovgen.models.safety import judge
 from sovgen.picture import Picture
 from sovgen.recipe import OWN, Recipe
 
 if TYPE_CHECKING:
-    import torch
     from PIL import Image
-    from torch import Tensor
 
     from sovgen.models.model import Model
 
@@ -163,17 +162,22 @@ def _generate(
     for _, group in groupby(jobs, key=lambda job: job.shape):
         alike = list(group)
         size = batch or batch_size(model, alike[0].recipe)
-        drawing = not alike[0].recipe.enlarges_alone
-        in_tiles = drawing and decodes_in_tiles(model, alike[0].recipe)
-        if in_tiles:
+        if decodes_in_tiles(model, alike[0].recipe):
             tell("Whole, a picture of this size needs more memory than is free: decoding in tiles.")
+            alike = [_spared(model, job) for job in alike]
         for start in range(0, len(alike), size):
             chosen = alike[start : start + size]
             drawn = draw_within_memory(
-                chosen, lambda some: _draw(model, some, sources, on_step), tiled(model), tell
+                chosen,
+                lambda some: _draw(model, some, sources, on_step),
+                lambda job: _spared(model, job),
+                tell,
             )
-            with tiled(model, in_tiles):
-                yield from _sound(drawn)
+            yield from _sound(drawn)
+
+
+def _spared(model: Model, job: _Job) -> _Job:
+    return replace(job, recipe=in_tiles(model, job.recipe))
 
 
 def _draw(
@@ -189,7 +193,8 @@ def _draw(
     if first.enlarges_alone:
         images = [enlarge(model, recipe, sources, on_step) for recipe in recipes]
     else:
-        images = _equipped(model, recipes, jobs[0].additions, sources, on_step)
+        with tiled(model, first.vae_tile):
+            images = _equipped(model, recipes, jobs[0].additions, sources, on_step)
     finished = [_cut_out(recipe, image) for recipe, image in zip(recipes, images, strict=True)]
     seconds = (time.perf_counter() - began) / len(jobs)
     return [_picture(model, *each, seconds) for each in zip(jobs, finished, strict=True)]
@@ -230,7 +235,7 @@ def _images(
     )
     # 2. noise, and what it is laid over
     chances = generators([recipe.seed for recipe in recipes])
-    noise = _noise(model, recipes, chances)
+    noise = noise_of(model, recipes, chances)
     canvas = lay_canvas(first, sources)
     ground = encode_canvas(model, canvas) if canvas else None
     # 3. latents
@@ -240,16 +245,6 @@ def _images(
     # 4. pixels
     images = decode(model, latents)
     return [_restored(canvas, image) for image in images] if canvas else images
-
-
-def _noise(model: Model, recipes: Sequence[Recipe], chances: list[torch.Generator]) -> Tensor:
-    size = recipes[0].width or 0, recipes[0].height or 0
-    noise = draw_noise(model, *size, chances)
-    share = recipes[0].variation
-    if not share:
-        return noise
-    others = generators([recipe.variation_seed or 0 for recipe in recipes])
-    return between(noise, draw_noise(model, *size, others), share)
 
 
 def _restored(canvas: Canvas, image: Image.Image | BrokenPicture) -> Image.Image | BrokenPicture:

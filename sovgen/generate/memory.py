@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sovgen.errors import OutOfMemory
 from sovgen.models.room import decoding_bytes, free_bytes
@@ -38,12 +37,12 @@ def batch_size(model: Model, recipe: Recipe) -> int:
 def draw_within_memory(
     jobs: Sequence[Job],
     draw: Callable[[Sequence[Job]], list[Drawn]],
-    sparing: AbstractContextManager[None],
+    spared: Callable[[Job], Job],
     on_notice: Callable[[str], None],
 ) -> Iterator[Drawn]:
     """Draw the jobs together; when memory runs out, once more one by one, and say so.
 
-    sparing: within it, drawing takes less memory
+    spared: a job as it takes less memory
 
     Raises OutOfMemory when one alone does not fit; what was drawn before it stands.
     """
@@ -52,34 +51,24 @@ def draw_within_memory(
         yield from drawn
         return
     on_notice(f"{_count(len(jobs))} not fit into memory: drawing one by one, decoding in tiles.")
-    with sparing:
-        for job in jobs:
-            alone = _try([job], draw)
-            if alone is None:
-                raise _too_large()
-            yield from alone
+    for job in jobs:
+        alone = _try([spared(job)], draw)
+        if alone is None:
+            raise _too_large()
+        yield from alone
 
 
 def decodes_in_tiles(model: Model, recipe: Recipe) -> bool:
-    """Whether decoding a picture of the recipe's size whole would take most of the free memory."""
+    """Whether decoding a picture of the recipe's size whole would take most of the free memory.
+
+    What says how it is decoded, or is not, is left alone.
+    """
+    if recipe.vae_tile is not None or recipe.enlarges_alone:
+        return False
     vae, free = model.pipe.vae, free_bytes(model.device)
     size = next(vae.parameters()).element_size()
     need = decoding_bytes(vae.config, recipe.width or 0, recipe.height or 0, size)
     return free is not None and need > _MOST * free
-
-
-@contextmanager
-def tiled(model: Model, wanted: bool = True) -> Iterator[None]:
-    """Within, pictures are decoded in tiles, which blend into each other."""
-    vae: Any = model.pipe.vae if wanted else None
-    if not hasattr(vae, "enable_tiling") or vae.use_tiling:
-        yield
-        return
-    vae.enable_tiling()
-    try:
-        yield
-    finally:
-        vae.disable_tiling()
 
 
 def _count(pictures: int) -> str:

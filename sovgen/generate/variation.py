@@ -8,8 +8,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sovgen.generate.sampling import draw_noise, generators
+
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Sequence
+
+    from torch import Generator, Tensor
+
+    from sovgen.models.model import Model
+    from sovgen.recipe import Recipe
+
+
+def noise_of(model: Model, recipes: Sequence[Recipe], chances: list[Generator]) -> Tensor:
+    """The noise that recipes of one size begin from, their variations within."""
+    size = recipes[0].width or 0, recipes[0].height or 0
+    noise = draw_noise(model, *size, chances)
+    share = recipes[0].variation
+    if not share:
+        return noise
+    others = generators([recipe.variation_seed or 0 for recipe in recipes])
+    return between(noise, draw_noise(model, *size, others), share)
 
 
 def between(noise: Tensor, other: Tensor, share: float) -> Tensor:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -96,6 +96,4 @@ TestMoving = Moving.TestCase
 TestMoving.settings = settings(
     max_examples=3,
     stateful_step_count=14,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
 )

@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 import pytest
 from filelock import FileLock
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from numpy.typing import NDArray
@@ -146,8 +146,6 @@ TestShelf = Shelf.TestCase
 TestShelf.settings = settings(
     max_examples=6,
     stateful_step_count=18,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
 )
 
 

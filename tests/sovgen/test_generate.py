@@ -270,30 +270,6 @@ def test_batch_that_does_not_fit_is_drawn_one_by_one_and_said(mini: Model) -> No
     assert "one by one" in told[0]
 
 
-def test_one_picture_that_does_not_fit_is_tried_again_in_tiles(mini: Model) -> None:
-    seen, told = [], list[str]()
-
-    def too_much_once(*_: object) -> None:
-        seen.append(mini.pipe.vae.use_tiling)
-        if len(seen) == 1:
-            torch.empty(2**60, dtype=torch.uint8)
-
-    [again] = generate(mini, [APPLE], on_step=too_much_once, on_notice=told.append)
-    assert seen == [False, True, True, True]
-    assert "tiles" in told[0]
-    assert not mini.pipe.vae.use_tiling
-    assert np.abs(pixels(again.image) - pixels(draw(mini, APPLE))).mean() < 4
-
-
-def test_what_would_not_fit_whole_is_decoded_in_tiles_and_said(
-    mini: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr("sovgen.generate.memory.free_bytes", lambda device: 1_000_000)
-    assert list(generate(mini, [APPLE], on_notice=told.append))
-    assert "tiles" in told[0]
-
-
 def test_one_picture_that_does_not_fit_is_told(mini: Model) -> None:
     with pytest.raises(OutOfMemory) as caught:
         list(generate(mini, [APPLE], on_step=lambda *_: torch.empty(2**60, dtype=torch.uint8)))

@@ -41,6 +41,7 @@ OTHERWISE: dict[str, object] = {
     "margins": "0,8,0,8",
     "upscale": 2.0,
     "tile": 64,
+    "vae_tile": 64,
 }
 
 
