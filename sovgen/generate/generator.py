@@ -31,6 +31,7 @@ from sovgen.generate.sparing import in_tiles, tiled
 from sovgen.generate.texts import reads_language
 from sovgen.generate.variation import noise_of
 from sovgen.models.additions.wanted import Additions
+from sovgen.models.additions.written import take_written
 from sovgen.models.safety import judge
 from sovgen.picture import Picture
 from sovgen.recipe import OWN, Recipe
@@ -120,6 +121,7 @@ def _job(
     known: dict[tuple[object, ...], Additions],
 ) -> _Job:
     """known: the additions of the recipes before, so that each is read and checked once."""
+    recipe = take_written(recipe)
     key = tuple(getattr(recipe, name) for name in _SHARED)
     if key not in known:
         known[key] = additions_of(model, recipe, sources)

@@ -447,3 +447,31 @@ def test_additions_go_with_a_beginning_and_with_parts_that_take_turns(sd1: Model
     assert apart(draw(sd1, turns), draw(sd1, replace(turns, control=None, control_image=None))) > 8
     plain = replace(begun, control=None, control_image=None)
     assert apart(draw(sd1, begun), draw(sd1, plain)) > 4
+
+
+def test_a_prompt_names_its_loras_as_in_a1111(sd1: Model) -> None:
+    text = "<lora:ink-sd1:0.8> a red fox <lyco:wash-sd1>, in snow"
+    named = replace(FOX, prompt="a red fox, in snow", loras=("ink-sd1:0.8", "wash-sd1"))
+    [written] = generate(sd1, [replace(FOX, prompt=text)])
+    assert written.image == draw(sd1, named) != draw(sd1, replace(named, loras=()))
+    assert written.recipe.prompt == "a red fox, in snow"
+    assert written.recipe.loras == ("ink-sd1:0.8", "wash-sd1:1")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative", "why"),
+    [
+        ("a fox <hypernet:old:1>", "", "Hypernetworks"),
+        ("a fox <lora:ink-sd1:strong>", "", "one number"),
+        ("a fox <lora:ink-sd1:0.8:0.4>", "", "one number"),
+        ("a fox <lora:ink-sd1:99>", "", "out of range"),
+        ("a fox <lora:ink-sd1> <lora:ink-sd1:0.5>", "", "given twice"),
+        ("a fox <lora:nowhere>", "", "nowhere"),
+        ("a fox", "text <lora:ink-sd1:0.8>", "negative"),
+    ],
+)
+def test_what_a_prompt_names_wrongly_is_refused(
+    sd1: Model, prompt: str, negative: str, why: str
+) -> None:
+    with pytest.raises(SovgenError, match=why):
+        generate(sd1, [replace(FOX, prompt=prompt, negative=negative)])
