@@ -195,8 +195,7 @@ def _draw(
     if first.enlarges_alone:
         images = [enlarge(model, recipe, sources, on_step) for recipe in recipes]
     else:
-        with tiled(model, first.vae_tile):
-            images = _equipped(model, recipes, jobs[0].additions, sources, on_step)
+        images = _equipped(model, recipes, jobs[0].additions, sources, on_step)
     finished = [_cut_out(recipe, image) for recipe, image in zip(recipes, images, strict=True)]
     seconds = (time.perf_counter() - began) / len(jobs)
     return [_picture(model, *each, seconds) for each in zip(jobs, finished, strict=True)]
@@ -212,9 +211,10 @@ def _equipped(
     """By the model, with its additions."""
     first = recipes[0]
     equipment = equip_for(model, first, additions, sources, is_guided(model, first))
-    if first.upscale:
-        return [enlarge(model, recipe, sources, on_step) for recipe in recipes]
-    return _images(model, recipes, sources, equipment, on_step)
+    with tiled(model, first.vae_tile):  # once another autoencoder has taken its place
+        if first.upscale:
+            return [enlarge(model, recipe, sources, on_step) for recipe in recipes]
+        return _images(model, recipes, sources, equipment, on_step)
 
 
 def _images(

@@ -17,6 +17,7 @@ from sovgen.generate.generator import generate
 from sovgen.generate.sparing import in_tiles
 from sovgen.models.load import Model, load_model
 from sovgen.recipe import Recipe
+from tests import additions
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -110,3 +111,16 @@ def test_every_autoencoder_works_in_tiles(
     assert len(shapes) > 3 and max(max(shape) for shape in shapes) * model.cell == tile
     assert max(encoded) == tile
     assert picture.image.size == (side, side)
+
+
+def test_tiles_are_those_of_the_autoencoder_that_draws(tiny_models: Path, tmp_path: Path) -> None:
+    additions.other_vae().save_pretrained(tmp_path / "soft")
+    model = load_model(tiny_models / "sd1", dtype="float32", folders=[tmp_path])
+    own, side = model.pipe.vae, 16 * model.cell
+    recipe = replace(APPLE, steps=1, guidance=1.0, width=side, height=side, vae="soft")
+    whole = draw(model, recipe)
+    draw(model, replace(recipe, vae=None))
+    assert model.pipe.vae is own
+    tiled = draw(model, replace(recipe, vae_tile=side // 2))
+    assert model.pipe.vae is not own
+    assert 0 < apart(whole, tiled) < apart(whole, draw(model, replace(recipe, vae=None)))
