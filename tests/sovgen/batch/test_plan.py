@@ -57,6 +57,34 @@ def test_rows_times_matrix_times_choices_times_seeds(read: Read) -> None:
     ]
 
 
+def test_choices_hold_in_the_matrix_too(read: Read) -> None:
+    text = """
+    steps = 4
+    [matrix]
+    prompt = ["a {red|blue} fox", "a hen"]
+    guidance = [1, 7.5]
+    negative = ["", "{text|blur}, __fault__"]
+    """
+    read("fault.txt", "frame\nnoise\n")
+    plan = read("plan.toml", text)
+    assert plan.total == 3 * 2 * 5
+    everything = told(plan, "prompt", "guidance", "negative")
+    assert len(set(everything)) == 30
+    assert everything[:6] == [
+        ("a red fox", 1.0, ""),
+        ("a red fox", 1.0, "text, frame"),
+        ("a red fox", 1.0, "text, noise"),
+        ("a red fox", 1.0, "blur, frame"),
+        ("a red fox", 1.0, "blur, noise"),
+        ("a red fox", 7.5, ""),
+    ]
+    assert {prompt for prompt, *_ in everything} == {"a red fox", "a blue fox", "a hen"}
+    assert told(read("p.toml", 'prompts = ["a {b|c}"]\n[matrix]\nnegative = ["d {e|f}"]'),
+                "prompt", "negative") == [
+        ("a b", "d e"), ("a b", "d f"), ("a c", "d e"), ("a c", "d f")
+    ]  # fmt: skip
+
+
 def test_ids_are_the_same_every_time_and_whatever_stands_around(read: Read) -> None:
     ids = [job.id for job in read("plan.toml", PLAN).jobs()]
     again = [
@@ -173,6 +201,10 @@ def test_what_is_given_holds_unless_the_file_says_otherwise(read: Read) -> None:
         ("p.csv", 'prompt\n"a\n', "p.csv, line", ""),
         ("p.jsonl", '{"prompt": "a"}\n{"prompt"}\n', "line 2, is not JSON", ""),
         ("p.jsonl", "[1]\n", "line 1, is no object", ""),
+        ("p.jsonl", '"a"\n{"steps": 3}\n', "p.jsonl, line 2: There is no prompt", "one"),
+        ("p.csv", "steps,prompt\n3\n", "p.csv, line 2: There is no prompt", ""),
+        ("p.toml", '[matrix]\nprompt = ["a {b"]', "p.toml, matrix, prompt: A brace", "\\{"),
+        ("p.toml", "[matrix]\nprompt = [3]", "The prompt must be text, not int", ""),
         ("p.png", b"\x89PNG\r\n\x1a\n", "p.png", ""),
     ],
 )  # fmt: skip
