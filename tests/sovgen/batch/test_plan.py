@@ -104,6 +104,25 @@ def test_the_same_recipe_is_one_job(read: Read) -> None:
     assert told(plan, "prompt") == [("a fox",), ("a hen",)]
 
 
+def test_a_recipe_is_one_job_however_it_is_spelled(read: Read) -> None:
+    text = """
+    prompt = "a fox"
+    [matrix]
+    sampler = ["euler a", "Euler a", "euler_a", "Euler ancestral"]
+    loras = [["x", "y:0.5"], ["x:1", "y:0.50"], ["x:1.0", "y:.5"], ["x:+1", "y:0.5"]]
+    reference = [["abcd", "efgh:2"], ["abcd:1", "efgh:2.0"]]
+    """
+    [job] = read("plan.toml", text).jobs()
+    assert job.recipe.sampler == "euler a"
+    assert job.recipe.loras == ("x", "y:0.5") and job.recipe.reference == ("abcd", "efgh:2")
+    assert job_from(job.text) == job
+    # Written down: what was spelled so before is the job that it was.
+    assert job.id == "08571cd8de3501db"
+    names = "x:2:1 x:2 x:10 x:-1 x:0 x:-0 x:0.00001".split()
+    apart = read("p.toml", f'prompt = "a"\n[matrix]\nloras = {[[name] for name in names]}')
+    assert told(apart, "loras") == [((name,),) for name in names if name != "x:-0"]
+
+
 def test_a_sample_is_the_same_every_time_and_holds_nothing_twice(read: Read) -> None:
     text = 'prompts = ["{a|b|c|d} {a|b|c|d} {a|b|c|d}"]\nsample = 10\nseed = 3'
     first, second = (told(read("plan.toml", text), "prompt") for _ in range(2))
