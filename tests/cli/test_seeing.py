@@ -80,9 +80,32 @@ def test_sweep_writes_grid_and_plot_and_answers(cli: Cli, drawn: Path, tmp_path:
     assert cli(drawn, *words, "--to", tmp_path / "sweep").exit_code == 1
 
 
+@pytest.mark.parametrize("option", ["--steps", "--guidance", "--samplers"])
+@pytest.mark.parametrize("value", ["", "2,,4", " , "])
+def test_sweep_of_an_empty_list_is_a_usage_mistake(
+    cli: Cli, drawn: Path, tmp_path: Path, option: str, value: str
+) -> None:
+    done = cli(drawn, "sweep", "a cup", option, value, "--to", tmp_path / "sweep")
+    assert done.exit_code == 2 and "is no list" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_sweep_of_no_numbers_is_a_usage_mistake(cli: Cli, drawn: Path, tmp_path: Path) -> None:
     done = cli(drawn, "sweep", "a cup", "--steps", "two", "--to", tmp_path)
     assert done.exit_code == 2 and "is no list" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"), [("64", "64 steps alone"), ("64,64", "64 steps alone"), ("2,0", "steps 0")]
+)
+def test_sweep_that_cannot_be_measured_is_refused_before_it_is_drawn(
+    cli: Cli, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: str, told: str
+) -> None:
+    drawings = list[object]()
+    monkeypatch.setattr("sovgen.seeing.sweep._warm", lambda *given: drawings.append(given))
+    done = cli(drawn, "sweep", "a cup", "--steps", steps, "--to", tmp_path / "sweep")
+    assert done.exit_code == 1 and told in done.stderr and "Hint: " in done.stderr
+    assert drawings == [] and list(tmp_path.iterdir()) == []
 
 
 def test_best_of_keeps_one_and_names_the_others(cli: Cli, library: Path) -> None:
