@@ -164,6 +164,20 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(read: Read, encoding: str) -> 
     ]
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\u2029", "\x0b", "\x1c"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_only_a_line_feed_ends_a_line(read: Read, mark: str, end: str) -> None:
+    prompt = f"a red{mark}fox"
+    quoted = json.dumps(prompt, ensure_ascii=False)
+    for name, text in (
+        ("p.txt", f"{prompt}{end}a hen{end}"),
+        ("p.csv", f"prompt,steps{end}{prompt},3{end}a hen,4{end}"),
+        ("p.csv", f'prompt,steps{end}"{prompt}",3{end}a hen,4{end}'),
+        ("p.jsonl", f'{quoted}{end}{{"prompt": "a hen"}}{end}'),
+    ):
+        assert told(read(name, text), "prompt") == [(prompt,), ("a hen",)]
+
+
 def test_a_plan_names_its_prompts_file_and_its_model_from_its_own_folder(
     read: Read, tmp_path: Path
 ) -> None:
@@ -213,12 +227,16 @@ def test_what_is_given_holds_unless_the_file_says_otherwise(read: Read) -> None:
         ("p.txt", "a fox\na {hen", "p.txt, line 2: A brace is opened", "\\{"),
         ("p.txt", b"a fox\na h\xe4hnchen", "line 2, is not UTF-8", "UTF-8"),
         ("p.txt", "a __colur__ fox", "no wildcard __colur__", "__colour__"),
+        ("p.txt", "a __nope__ fox", "no wildcard __nope__", "As plain text it is \\__nope__."),
         ("p.csv", "text,steps\na,3\n", "names no column `prompt`", "first line"),
         ("p.csv", "prompt,stepps\na,3\n", "line 1: there is no field 'stepps'", "'steps'"),
         ("p.csv", "prompt,steps\na,3\nb,many\n", "line 3: steps is 'many', not int", "number"),
         ("p.csv", "prompt,steps\na,3,4\n", "3 cells under 2 names", '"one, two"'),
         ("p.csv", 'prompt\n"a\n', "p.csv, line", ""),
         ("p.jsonl", '{"prompt": "a"}\n{"prompt"}\n', "line 2, is not JSON", ""),
+        ("p.csv", "prompt,steps, Steps\na,3,4\n", "p.csv, line 1 names 'steps' twice", "one"),
+        ("p.csv", "prompt,prompt\na,b\n", "p.csv, line 1 names 'prompt' twice", ""),
+        ("p.jsonl", '"a"\n{"prompt": "a", "prompt": "b"}\n', "line 2 names 'prompt' twice", "one"),
         ("p.jsonl", "[1]\n", "line 1, is no object", ""),
         ("p.jsonl", '"a"\n{"steps": 3}\n', "p.jsonl, line 2: There is no prompt", "one"),
         ("p.csv", "steps,prompt\n3\n", "p.csv, line 2: There is no prompt", ""),
