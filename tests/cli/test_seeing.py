@@ -39,7 +39,7 @@ def test_seeing_waits_for_its_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SOVGEN_CACHE", environ["SOVGEN_CACHE"])
-    words = ("--steps", 2, "--to", tmp_path / verb)
+    words = ("--steps", 2, "--to", tmp_path / f"{verb}.png")
     other, told = visit("other", 1, tmp_path / "log", "asks"), list[str]()
     assert line(other) == "in"
 
@@ -56,6 +56,28 @@ def test_seeing_waits_for_its_turn(
 def test_explain_that_fails_leaves_no_file(cli: Cli, drawn: Path, tmp_path: Path) -> None:
     done = cli(drawn, "explain", "a cup", "--from", "zzzz", "--to", tmp_path / "strip.png")
     assert done.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--to", "strip.jpg"), "end it with .png"),
+        (("--to", "none/strip.png"), "no folder"),
+        (("--transparent",), "No such option"),
+    ],
+)
+def test_explain_refuses_what_it_cannot_write(
+    cli: Cli,
+    drawn: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = cli(drawn, "explain", "a cup", "--steps", 1, *words)
+    assert done.exit_code == 2 and told in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
