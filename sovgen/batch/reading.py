@@ -114,7 +114,7 @@ def _value(line: str, where: str) -> object:
         return dict(pairs)
 
     try:
-        return json.loads(line, object_pairs_hook=once)  # type: ignore[no-any-return]
+        return json.loads(line, object_pairs_hook=once)
     except ValueError as error:
         raise BadPlan(f"{where}, is not JSON: {error}.", "Write one object a line.") from error
 
