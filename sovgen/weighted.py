@@ -6,6 +6,7 @@ Knows text only.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 _WEIGHT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
 
@@ -21,3 +22,11 @@ def split_weight(text: str) -> tuple[str, float]:
 def with_weight(name: str, weight: float) -> str:
     """The inverse of `split_weight`, the weight always written."""
     return f"{name}:{weight:g}"
+
+
+def one_spelling(text: str) -> str:
+    """The text as everybody's who means the same name and weight: `clipart` of `clipart:1.0`."""
+    name, weight = split_weight(text)
+    if weight == 1 and split_weight(name) == (name, 1):  # else the name would lend it a weight
+        return name
+    return f"{name}:{Decimal(repr(weight + 0)).normalize():f}"

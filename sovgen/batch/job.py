@@ -1,17 +1,20 @@
 """Job: one recipe to draw, known by what it says.
 
 A job's id is made from the recipe alone: the same recipe is the same picture, so it is the same
-job, in whatever plan and at whatever place. Knows nothing of queues.
+job, in whatever plan and at whatever place, and however its sampler and its weights are spelled.
+Knows nothing of queues.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sovgen.recipe import OWN, Recipe
+from sovgen.samplers import sampler_name
+from sovgen.weighted import one_spelling
 
 ID_LENGTH = 16
 
@@ -41,7 +44,8 @@ class Job:
 
 def job_of(recipe: Recipe) -> Job:
     """The job that draws this recipe."""
-    return Job(recipe, _canonical(recipe.to_dict()))
+    spelled = _spelled(recipe)
+    return Job(spelled, _canonical(spelled.to_dict()))
 
 
 def job_from(text: str) -> Job:
@@ -52,6 +56,16 @@ def job_from(text: str) -> Job:
 def own(recipe: Recipe) -> tuple[object, ...]:
     """The fields that differ inside a batch."""
     return tuple(getattr(recipe, name) for name in OWN)
+
+
+def _spelled(recipe: Recipe) -> Recipe:
+    """The recipe with the one spelling of each name that has several."""
+    return replace(
+        recipe,
+        sampler=recipe.sampler and sampler_name(recipe.sampler),
+        loras=tuple(map(one_spelling, recipe.loras)),
+        reference=tuple(map(one_spelling, recipe.reference)),
+    )
 
 
 def _canonical(values: dict[str, object]) -> str:

@@ -16,6 +16,7 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
+from sovgen.batch.axis import Axis
 from sovgen.batch.fields import known, settled
 from sovgen.batch.job import Job, job_of
 from sovgen.batch.pictures import Files
@@ -36,7 +37,8 @@ class Plan:
 
     path: the file; relative paths and wildcards are meant from its folder
     base: fields that hold for all; rows: fields of each row, where they stand in the file
-    matrix: every value of a field with every value of the others, the last field changing first
+    matrix: every value of a field with every value of the others, the last field changing first;
+        a text with choices stands for all of them
     count: seeds for each, from the row's or the base's own upwards
     sample: so many of all of them, the same ones every time; None for all
     """
@@ -73,11 +75,11 @@ class Plan:
         where, given = self.rows[place]
         number, seed = divmod(number, self.count)
         values = {**self.base, **given}
-        for name, choices in reversed(list(self.matrix.items())):
-            number, chosen = divmod(number, len(choices))
-            values[name] = choices[chosen]
+        for name, axis in reversed(self._axes.items()):
+            number, chosen = divmod(number, axis.count)
+            values[name] = axis.at(chosen)
         for name in reversed(_TEMPLATES):
-            if isinstance(text := values.get(name), str):
+            if name not in self._axes and isinstance(text := values.get(name), str):
                 template = self._template(text)
                 number, chosen = divmod(number, template.count)
                 values[name] = template.at(chosen)
@@ -98,8 +100,21 @@ class Plan:
     @cached_property
     def _ends(self) -> Sequence[int]:
         """Where each row's recipes end."""
-        times = self.count * math.prod(len(choices) for choices in self.matrix.values())
+        times = self.count * math.prod(axis.count for axis in self._axes.values())
         return list(accumulate(self._texts(row) * times for row in self.rows))
+
+    @cached_property
+    def _axes(self) -> dict[str, Axis]:
+        return {name: self._axis(name, choices) for name, choices in self.matrix.items()}
+
+    def _axis(self, name: str, choices: Sequence[object]) -> Axis:
+        if name not in _TEMPLATES:
+            return Axis(choices)
+        try:
+            return Axis([self._template(c) if isinstance(c, str) else c for c in choices])
+        except BadPlan as error:
+            where = f"{self.path.name}, matrix, {name}"
+            raise BadPlan(f"{where}: {error.message}", error.hint) from None
 
     def _texts(self, row: Row) -> int:
         where, given = row
@@ -113,6 +128,8 @@ class Plan:
     def _recipe(self, values: Mapping[str, object], seed: int, where: str) -> Recipe:
         try:
             fields = self.files.as_ids(settled(values, self.path.parent))
+            if "prompt" not in fields:
+                raise BadPlan("There is no prompt.", "Write one there, be it an empty one.")
             first = fields.get("seed", 0)
             if isinstance(first, int):
                 fields["seed"] = first + seed

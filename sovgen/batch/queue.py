@@ -192,9 +192,10 @@ class Queue:
             ).rowcount
 
     def whole_ids(self, prefixes: Sequence[str]) -> Sequence[str]:
-        """The ids that begin so. Raises NoSuchJob for one that none does, or that several do."""
+        """The ids that begin so, each once. Raises NoSuchJob where none does, or several do."""
         with self._reading() as db:
-            return [_only(prefix, _beginning(db, prefix)) for prefix in prefixes]
+            found = (_only(prefix, _beginning(db, prefix)) for prefix in prefixes)
+            return list(dict.fromkeys(found))
 
     @property
     def paused(self) -> bool:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,6 +22,8 @@ Row = tuple[str, Mapping[str, object]]
 KINDS = (".txt", ".csv", ".jsonl")
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"))
 _ENCODINGS = (*_MARKS, (codecs.BOM_UTF16_BE, "utf-16"))
+# Python's own splitlines() ends a line at characters that may stand inside a text, as U+2028.
+_LINE = re.compile(r"\r?\n")
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -46,7 +50,7 @@ def read_text(path: Path) -> str:
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that say something, with their numbers; `#` opens a line of comment."""
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(_LINE.split(read_text(path)), 1):
         text = line.strip()
         if text and not text.startswith("#"):
             yield number, text
@@ -58,7 +62,7 @@ def _texts(path: Path) -> Iterator[Row]:
 
 
 def _table(path: Path) -> Iterator[Row]:
-    reader = csv.reader(read_text(path).splitlines(keepends=True), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline="\n"), strict=True)
     names: list[str] = []
     try:
         for cells in reader:
@@ -82,6 +86,7 @@ def _header(cells: list[str], where: str) -> list[str]:
     names = [cell.strip().lower() for cell in cells]
     if "prompt" not in names:
         raise BadPlan(f"{where} names no column `prompt`.", "The first line names the columns.")
+    _refuse_twice(names, where)
     return [known(name, where) for name in names]
 
 
@@ -91,16 +96,31 @@ def _given(names: list[str], cells: list[str], where: str) -> dict[str, object]:
 
 
 def _objects(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(_LINE.split(read_text(path)), 1):
         where = f"{path.name}, line {number}"
         if not line.strip():
             continue
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise BadPlan(f"{where}, is not JSON: {error}.", "Write one object a line.") from error
+        value = _value(line, where)
         if isinstance(value, str):
             value = {"prompt": value}
         if not isinstance(value, dict):
             raise BadPlan(f"{where}, is no object.", 'Write {"prompt": "a red fox"}.')
         yield where, {known(name, where): given for name, given in value.items()}
+
+
+def _value(line: str, where: str) -> object:
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        _refuse_twice([name for name, _ in pairs], where)
+        return dict(pairs)
+
+    try:
+        return json.loads(line, object_pairs_hook=once)
+    except ValueError as error:
+        raise BadPlan(f"{where}, is not JSON: {error}.", "Write one object a line.") from error
+
+
+def _refuse_twice(names: list[str], where: str) -> None:
+    """Raises BadPlan: which of the two values is meant, nobody can tell."""
+    for name in names:
+        if names.count(name) > 1:
+            raise BadPlan(f"{where} names {name!r} twice.", "Leave one of them out.")

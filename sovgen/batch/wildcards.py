@@ -49,4 +49,5 @@ def _missing(name: str, folders: Sequence[Path]) -> BadPlan:
     }
     near = difflib.get_close_matches(name, known, 1)
     advice = f"Did you mean __{near[0]}__?" if near else f"Write {folders[1] / name}.txt."
-    return BadPlan(f"There is no wildcard __{name}__.", f"{advice} As plain text it is \\__{name}.")
+    plain = f"As plain text it is \\__{name}__."
+    return BadPlan(f"There is no wildcard __{name}__.", f"{advice} {plain}")

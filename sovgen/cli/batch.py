@@ -10,7 +10,7 @@ import click
 
 from sovgen.cli.draining import as_object, drain_queue, print_array, print_job
 from sovgen.cli.lazy import LazyGroup
-from sovgen.cli.options import as_json
+from sovgen.cli.options import as_json, by_priority
 from sovgen.cli.recipe import CONFIGURED
 from sovgen.cli.session import Session, notice
 
@@ -46,7 +46,7 @@ def batch() -> None:
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Seeds for each prompt.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N jobs.")
 @click.option("--yes", is_flag=True, help="However many there are.")
-@click.option("--priority", type=int, default=0, metavar="P", help="Higher ones are drawn first.")
+@by_priority(default=0)
 @click.option("--exact", is_flag=True, help="Draw each alone, so that no batch touches its pixels.")
 @click.option("--dry-run", is_flag=True, help="Tell the jobs and draw nothing.")
 @as_json

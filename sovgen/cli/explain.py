@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sovgen.cli.grid import PNG, png
 from sovgen.cli.interrupt import held_until_step
 from sovgen.cli.progress import shown
-from sovgen.cli.recipe import drawn_by
+from sovgen.cli.recipe import watched_by
 from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.command(epilog='Example: sovgen explain "a red apple" --seed 7 --to apple.png')
 @click.argument("prompt", metavar="PROMPT")
 @click.option("--seed", type=int, default=0, metavar="S", help="What the noise is drawn from.")
-@drawn_by
+@watched_by
 @click.option(
     "--from", "source", metavar="ID|FILE", help="What dissolves; else the picture that is drawn."
 )
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--to",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PNG,
+    callback=png,
     metavar="FILE.png",
     help="A file that is not there yet; else explain-PROMPT-SEED.png in this folder.",
 )

@@ -106,6 +106,21 @@ def by_backend(command: Command) -> Command:
     )(command)
 
 
+# More than anybody needs, and what the queue's file can hold.
+_PRIORITY = 1_000_000
+
+
+def by_priority(default: int | None) -> Callable[[Command], Command]:
+    """Which jobs come first; `default` where nothing is said."""
+    return click.option(
+        "--priority",
+        type=click.IntRange(-_PRIORITY, _PRIORITY),
+        default=default,
+        metavar="P",
+        help="Higher ones are drawn first.",
+    )
+
+
 def many_ids(command: Command) -> Command:
     """Ids, or their beginnings of at least four characters."""
     return click.argument("ids", nargs=-1, required=True, metavar="ID...")(command)

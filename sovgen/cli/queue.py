@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from sovgen.cli.draining import as_object, drain_queue, print_array, print_job
 from sovgen.cli.lazy import LazyGroup
-from sovgen.cli.options import as_json
+from sovgen.cli.options import as_json, by_priority
 from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
@@ -95,7 +97,9 @@ def cancel(session: Session, ids: tuple[str, ...], everything: bool) -> None:
     if bool(ids) == everything:
         raise click.UsageError("Name jobs, or give --all.")
     queue = _open(session)
-    notice(f"Cancelled {queue.cancel(None if everything else queue.whole_ids(ids)):,}.")
+    named = queue.whole_ids(ids)
+    left = _left_alone(queue, named, "waiting", "drawing")
+    notice(f"Cancelled {queue.cancel(None if everything else named):,}{left}.")
 
 
 @click.command(epilog="Example: sovgen queue retry")
@@ -108,13 +112,15 @@ def retry(session: Session, ids: tuple[str, ...]) -> None:
     They wait until `sovgen queue run`, or whoever is drawing, comes to them.
     """
     queue = _open(session)
-    notice(f"Waiting again: {queue.retry(queue.whole_ids(ids) if ids else None):,}.")
+    named = queue.whole_ids(ids)
+    left = _left_alone(queue, named, "failed", "cancelled", "done")
+    notice(f"Waiting again: {queue.retry(named if ids else None):,}{left}.")
 
 
 @click.command(epilog="Example: sovgen queue reorder 3f9a --priority 5")
 @click.argument("ids", nargs=-1, required=True, metavar="JOB...")
 @click.option("--last", is_flag=True, help="Behind all others of their priority, not before them.")
-@click.option("--priority", type=int, metavar="P", help="Higher ones are drawn first.")
+@by_priority(default=None)
 @click.pass_obj
 def reorder(session: Session, ids: tuple[str, ...], last: bool, priority: int | None) -> None:
     """Put jobs before or behind all others.
@@ -124,6 +130,13 @@ def reorder(session: Session, ids: tuple[str, ...], last: bool, priority: int | 
     queue = _open(session)
     moved = queue.reorder(queue.whole_ids(ids), last=last, priority=priority)
     notice(f"Moved {moved:,}.")
+
+
+def _left_alone(queue: Queue, ids: Sequence[str], *states: str) -> str:
+    """What is to be said of the jobs that are in none of these states, and so stay as they are."""
+    left = Counter(job.state for job in queue.state_of(ids).values() if job.state not in states)
+    told = ", ".join(f"{count:,} {state}" for state, count in left.items())
+    return f"; left alone: {told}" if told else ""
 
 
 def _open(session: Session) -> Queue:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from typing import Any
 
 import click
@@ -11,6 +11,13 @@ import click
 from sovgen.cli.options import by_backend, size
 from sovgen.cli.session import Session
 
+_TRANSPARENT = click.option(
+    "--transparent",
+    flag_value=True,
+    default=None,
+    type=click.BOOL,
+    help="Take an even ground away, as cut out.",
+)
 OPTIONS = (
     click.option("--negative", default="", metavar="TEXT", help="What the picture should not be."),
     click.option("--steps", type=int, metavar="N", help="Denoising steps; else the model's own."),
@@ -41,13 +48,7 @@ OPTIONS = (
         metavar="N",
         help="Compute deep features at every Nth step: faster, a little different.",
     ),
-    click.option(
-        "--transparent",
-        flag_value=True,
-        default=None,
-        type=click.BOOL,
-        help="Take an even ground away, as cut out.",
-    ),
+    _TRANSPARENT,
     click.option("--model", metavar="NAME|DIR|FILE", help="A name, a diffusers folder or a file."),
     click.option(
         "--lora",
@@ -81,7 +82,9 @@ FIELDS = (
 CONFIGURED = ("model", "device", "dtype")
 
 
-def drawn_by(command: Callable[..., None]) -> Callable[..., None]:
+def drawn_by(
+    command: Callable[..., None], options: Sequence[Callable[..., Any]] = OPTIONS
+) -> Callable[..., None]:
     """The command gets `template`: a Recipe whose prompt and seed are still to be set.
 
     Raises BadRecipe before anything else happens.
@@ -93,12 +96,16 @@ def drawn_by(command: Callable[..., None]) -> Callable[..., None]:
 
         session: Session = click.get_current_context().obj
         width, height = given.pop("size")
-        values = {name: given.pop(name) for name in FIELDS}
+        values = {name: given.pop(name) for name in FIELDS if name in given}
         for name in CONFIGURED:
             values[name] = values[name] or getattr(session.settings, name)
         template = Recipe(prompt="", width=width, height=height, **values)
         command(template=template, **given)
 
-    for option in reversed(OPTIONS):
+    for option in reversed(options):
         collecting = option(collecting)
     return collecting
+
+
+# What is watched while it is drawn is not cut out afterwards.
+watched_by = partial(drawn_by, options=[option for option in OPTIONS if option is not _TRANSPARENT])

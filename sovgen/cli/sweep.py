@@ -24,11 +24,14 @@ _SIDE = 128
 
 
 def _several(kind: Callable[[str], T]) -> Callable[..., tuple[T, ...]]:
-    """Values parted by commas; anything else is a usage mistake."""
+    """Values parted by commas, () when not given; anything else is a usage mistake."""
 
     def parse(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[T, ...]:
+        words = [] if value is None else [word.strip() for word in value.split(",")]
         try:
-            return tuple(kind(word.strip()) for word in value.split(",")) if value else ()
+            if "" in words:
+                raise ValueError
+            return tuple(map(kind, words))
         except ValueError:
             raise click.BadParameter(f"{value!r} is no list; write it as 2,4,8.") from None
 

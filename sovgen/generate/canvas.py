@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _BLACK, _WHITE = 16, 239
 # The edge of what is drawn anew fades over a side's 64th, and at most over so many pixels.
 _FADE = 6
+# So few pixels of a side are cut off rather than scaled away: no grid is coarser.
+_LITTLE = 64
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,17 @@ def margins_of(recipe: Recipe) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
+def is_cropped_alone(source: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether a picture comes to a size without being scaled: too little of it is lost."""
+    return all(0 <= own - wanted < _LITTLE for own, wanted in zip(source, size, strict=True))
+
+
 def _placed(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """The middle of the picture, as large as it can be; where little is missing, unscaled."""
     from PIL import Image, ImageOps
 
-    over = image.width - size[0], image.height - size[1]
-    if all(0 <= side < 64 for side in over):
-        corner = over[0] // 2, over[1] // 2
+    if is_cropped_alone(image.size, size):
+        corner = (image.width - size[0]) // 2, (image.height - size[1]) // 2
         return image.crop((*corner, corner[0] + size[0], corner[1] + size[1]))
     return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
 

@@ -11,7 +11,7 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from sovgen.errors import BadRecipe
-from sovgen.generate.canvas import margins_of, source_of
+from sovgen.generate.canvas import is_cropped_alone, margins_of, source_of
 from sovgen.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _refuse_no_step(model: Model, recipe: Recipe) -> None:
 def _told(asked: Recipe, fitted: Recipe, source: Size, inner: Size) -> list[str]:
     told = []
     if asked.upscale is None and source != inner:
-        cut = "cropped" if asked.mask or asked.margins else "scaled and cropped"
+        cut = "cropped" if is_cropped_alone(source, inner) else "scaled and cropped"
         told.append(f"The picture is {source[0]}x{source[1]}: {cut} to {inner[0]}x{inner[1]}.")
     if fitted.margins != asked.margins:
         told.append(f"The margins {asked.margins} are off the model's grid: {fitted.margins}.")

@@ -13,6 +13,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from index.prompt import plain_words
+from sovgen.errors import BadRecipe
 from sovgen.generate.generator import generate
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def sweep(
     """
     kinds = list(product(samplers, guidances))
     counts = list(dict.fromkeys([REFERENCE, *steps]))
+    _refuse_unmeant(recipes[0], counts)
     for sampler, guidance in kinds:
         generate(model, [replace(recipes[0], sampler=sampler, guidance=guidance)])
     [text] = encoder.encode_texts([plain_words(recipes[0].prompt)])
@@ -104,6 +106,16 @@ def sweep(
             measured[-1].append(one)
             on_way(sum(map(len, measured)), len(kinds) * len(counts))
     return Sweep([one for kind in measured for one in kind[1:]], [kind[0] for kind in measured])
+
+
+def _refuse_unmeant(recipe: Recipe, counts: Sequence[int]) -> None:
+    if counts == [REFERENCE]:
+        raise BadRecipe(
+            f"{REFERENCE} steps alone leave nothing to measure: the others are compared with them.",
+            "Name other numbers of steps, such as 4,8,16.",
+        )
+    for count in counts:
+        replace(recipe, steps=count)  # a bad one shows before the reference is drawn
 
 
 def _measure(

@@ -77,7 +77,12 @@ def test_what_fails_is_told_with_its_reason_and_the_exit_code(cli: Cli, library:
     [[job, state, picture, reason]] = rows(cli(library, "queue", "list").stdout)
     assert (state, picture) == ("failed", "-") and "off the grid" in reason
     assert "Waiting again: 1." in cli(library, "queue", "retry").stderr
-    assert "Cancelled 1." in cli(library, "queue", "cancel", job[:6]).stderr
+    assert "Waiting again: 0; left alone: 1 waiting." in cli(library, "queue", "retry", job).stderr
+    [done_one] = json.loads(cli(library, "queue", "list", "--state", "done", "--json").stdout)
+    told = cli(library, "queue", "cancel", done_one["id"], job[:6]).stderr
+    assert "Cancelled 1; left alone: 1 done." in told
+    told = cli(library, "queue", "cancel", job, done_one["id"]).stderr
+    assert "Cancelled 0; left alone: 1 cancelled, 1 done." in told
     assert cli(library, "queue", "run").exit_code == 0
 
 
@@ -94,6 +99,7 @@ def test_the_order_is_what_was_asked_for(cli: Cli, library: Path, plan: Path) ->
     assert prompts() == ["a key", "a cup"]
     assert "Moved 1." in cli(library, "queue", "reorder", cup[:8]).stderr
     assert prompts() == ["a cup", "a key"]
+    assert "Moved 1." in cli(library, "queue", "reorder", cup, cup[:8]).stderr
     cli(library, "queue", "reorder", cup, "--last")
     assert prompts() == ["a key", "a cup"]
     cli(library, "queue", "reorder", cup, "--priority", 2)
@@ -101,8 +107,10 @@ def test_the_order_is_what_was_asked_for(cli: Cli, library: Path, plan: Path) ->
     assert "Paused; 2 wait." in cli(library, "queue", "pause").stderr
     assert "2 waiting; paused." in cli(library, "queue", "list").stderr
     assert "Cancelled 2." in cli(library, "queue", "cancel", "--all").stderr
-    for wrong in (("cancel",), ("cancel", key, "--all"), ("reorder",)):
+    beyond = ("reorder", key, "--priority", 10**20)
+    for wrong in (("cancel",), ("cancel", key, "--all"), ("reorder",), beyond):
         assert cli(library, "queue", *wrong).exit_code == 2
+    assert cli(library, "batch", "run", plan, "--priority", -(10**20)).exit_code == 2
     assert "No job begins with 'zzzz'" in cli(library, "queue", "retry", "zzzz").stderr
 
 

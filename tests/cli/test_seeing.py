@@ -39,7 +39,7 @@ def test_seeing_waits_for_its_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SOVGEN_CACHE", environ["SOVGEN_CACHE"])
-    words = ("--steps", 2, "--to", tmp_path / verb)
+    words = ("--steps", 2, "--to", tmp_path / f"{verb}.png")
     other, told = visit("other", 1, tmp_path / "log", "asks"), list[str]()
     assert line(other) == "in"
 
@@ -56,6 +56,28 @@ def test_seeing_waits_for_its_turn(
 def test_explain_that_fails_leaves_no_file(cli: Cli, drawn: Path, tmp_path: Path) -> None:
     done = cli(drawn, "explain", "a cup", "--from", "zzzz", "--to", tmp_path / "strip.png")
     assert done.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--to", "strip.jpg"), "end it with .png"),
+        (("--to", "none/strip.png"), "no folder"),
+        (("--transparent",), "No such option"),
+    ],
+)
+def test_explain_refuses_what_it_cannot_write(
+    cli: Cli,
+    drawn: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = cli(drawn, "explain", "a cup", "--steps", 1, *words)
+    assert done.exit_code == 2 and told in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -80,9 +102,32 @@ def test_sweep_writes_grid_and_plot_and_answers(cli: Cli, drawn: Path, tmp_path:
     assert cli(drawn, *words, "--to", tmp_path / "sweep").exit_code == 1
 
 
+@pytest.mark.parametrize("option", ["--steps", "--guidance", "--samplers"])
+@pytest.mark.parametrize("value", ["", "2,,4", " , "])
+def test_sweep_of_an_empty_list_is_a_usage_mistake(
+    cli: Cli, drawn: Path, tmp_path: Path, option: str, value: str
+) -> None:
+    done = cli(drawn, "sweep", "a cup", option, value, "--to", tmp_path / "sweep")
+    assert done.exit_code == 2 and "is no list" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_sweep_of_no_numbers_is_a_usage_mistake(cli: Cli, drawn: Path, tmp_path: Path) -> None:
     done = cli(drawn, "sweep", "a cup", "--steps", "two", "--to", tmp_path)
     assert done.exit_code == 2 and "is no list" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"), [("64", "64 steps alone"), ("64,64", "64 steps alone"), ("2,0", "steps 0")]
+)
+def test_sweep_that_cannot_be_measured_is_refused_before_it_is_drawn(
+    cli: Cli, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: str, told: str
+) -> None:
+    drawings = list[object]()
+    monkeypatch.setattr("sovgen.seeing.sweep._warm", lambda *given: drawings.append(given))
+    done = cli(drawn, "sweep", "a cup", "--steps", steps, "--to", tmp_path / "sweep")
+    assert done.exit_code == 1 and told in done.stderr and "Hint: " in done.stderr
+    assert drawings == [] and list(tmp_path.iterdir()) == []
 
 
 def test_best_of_keeps_one_and_names_the_others(cli: Cli, library: Path) -> None:

@@ -1,6 +1,7 @@
 """Killed batches: kill -9 at any instant, run the same command again, and the same set is there.
 
-Ten kills at random instants; fifty with `SOVGEN_SOAK`.
+Ten kills at random instants, and two where pictures are drawn together; fifty and ten with
+`SOVGEN_SOAK`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageChops
 
 from index import Library, Query
 from sovgen.batch.job import Job
@@ -25,7 +27,9 @@ from sovgen.batch.queue import Queue
 from tests.index.boxes import ROOT
 
 KILLS = 50 if "SOVGEN_SOAK" in os.environ else 10
+TOGETHER = KILLS // 5
 POINTS = ("queueing:1", "claimed:2", "committed:1", "marking:2")
+EXACT = "--exact"
 FEW = ("--limit", "4")
 PLAN = """
 prompts = ["a fox {1|2|3|4|5}", "a hen"]
@@ -110,13 +114,13 @@ def undisturbed(folder: Path, drainers: Drainers) -> tuple[dict[str, str], float
     """The pictures of a run that nobody disturbs, by their jobs, and how long it took."""
     root = shutil.copytree(folder / "empty", folder / "undisturbed")
     began = time.monotonic()
-    drainers.start(*command(root, folder))
+    drainers.start(*command(root, folder), EXACT)
     assert drainers.wait() == 0, drainers.log.read_text()
     return pictures(root, folder), time.monotonic() - began
 
 
 def command(root: Path, folder: Path) -> tuple[object, ...]:
-    return ("--library", root, "batch", "run", folder / "plan.toml", "--exact")
+    return ("--library", root, "batch", "run", folder / "plan.toml")
 
 
 def jobs(folder: Path, limit: int | None) -> list[Job]:
@@ -141,38 +145,85 @@ def pictures(root: Path, folder: Path, limit: int | None = None) -> dict[str, st
     return made
 
 
-def test_random_kills_change_nothing(
-    folder: Path, drainers: Drainers, undisturbed: tuple[dict[str, str], float]
-) -> None:
-    """The same command again and again; a library that is full makes place for an empty one."""
-    expected, seconds = undisturbed
-    chance, kills, full, root = random.Random(KILLS), 0, 0, folder / "killed-0"
-    while kills < KILLS:
+def killed(
+    folder: Path, drainers: Drainers, kills: int, wait: float, *words: str
+) -> Iterator[Path]:
+    """Libraries that are full in the end, from the same command again and again.
+
+    A full one makes place for an empty one, until there were so many kills.
+    """
+    chance, full = random.Random(kills), 0
+    name = "-".join(["killed", *words])
+    while kills:
+        root = folder / f"{name}{full}"
         if not root.exists():
             shutil.copytree(folder / "empty", root)
-        child = drainers.start(*command(root, folder))
-        time.sleep(chance.uniform(0, 0.4 * seconds))
+        child = drainers.start(*command(root, folder), *words)
+        time.sleep(chance.uniform(0, wait))
         os.kill(child, signal.SIGKILL)
         code = drainers.wait()
         assert code in (0, -signal.SIGKILL), drainers.log.read_text()
-        kills += code != 0
+        kills -= code != 0
         if code == 0:
-            assert pictures(root, folder) == expected
-            full, root = full + 1, folder / f"killed-{full + 1}"
-    drainers.start(*command(root, folder))
+            full += 1
+            yield root
+    drainers.start(*command(root, folder), *words)
     assert drainers.wait() == 0, drainers.log.read_text()
-    assert pictures(root, folder) == expected
-    print(f"{kills} kills at random instants, {full + 1} sets: each the undisturbed one")
+    yield root
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_a_kill_at_a_named_point_changes_nothing(
-    folder: Path, drainers: Drainers, undisturbed: tuple[dict[str, str], float], point: str
+def assert_alike(
+    root: Path, made: Mapping[str, str], folder: Path, exact: Mapping[str, str]
 ) -> None:
-    root = shutil.copytree(folder / "empty", folder / point.replace(":", "-"))
-    drainers.start(*command(root, folder), *FEW, fault=point)
+    """Every job's picture is that of its recipe, and but for rounding the one drawn alone."""
+    library, alone = Library.open(root), Library.open(folder / "undisturbed")
+    recipes = {job.id: job.recipe for job in jobs(folder, None)}
+    for job, id in made.items():
+        entry, other = library.get(id), alone.get(exact[job])
+        told = (entry.prompt, entry.seed, entry.steps)
+        assert told == (recipes[job].prompt, recipes[job].seed, recipes[job].steps)
+        with Image.open(entry.path) as one, Image.open(other.path) as two:
+            apart = ImageChops.difference(one, two)
+        assert max(high for _, high in apart.getextrema()) <= 1, job
+
+
+def test_random_kills_change_nothing(
+    folder: Path, drainers: Drainers, undisturbed: tuple[dict[str, str], float]
+) -> None:
+    expected, seconds = undisturbed
+    sets = 0
+    for root in killed(folder, drainers, KILLS, 0.4 * seconds, EXACT):
+        assert pictures(root, folder) == expected
+        sets += 1
+    print(f"{KILLS} kills at random instants, {sets} sets: each the undisturbed one")
+
+
+def test_kills_while_pictures_are_drawn_together_draw_every_job_once(
+    folder: Path, drainers: Drainers, undisturbed: tuple[dict[str, str], float]
+) -> None:
+    """Those that are left make another batch than before the kill, which rounds otherwise."""
+    expected, seconds = undisturbed
+    for root in killed(folder, drainers, TOGETHER, 0.4 * seconds):
+        assert_alike(root, pictures(root, folder), folder, expected)
+
+
+@pytest.mark.parametrize(
+    ("point", "words"), [*((point, (EXACT,)) for point in POINTS), ("committed:1", ())]
+)
+def test_a_kill_at_a_named_point_changes_nothing(
+    folder: Path,
+    drainers: Drainers,
+    undisturbed: tuple[dict[str, str], float],
+    point: str,
+    words: tuple[str, ...],
+) -> None:
+    root = folder / "-".join([point.replace(":", "-"), *words])
+    shutil.copytree(folder / "empty", root)
+    drainers.start(*command(root, folder), *words, *FEW, fault=point)
     assert drainers.wait() == -signal.SIGKILL, "the point was never reached"
-    drainers.start(*command(root, folder), *FEW)
+    drainers.start(*command(root, folder), *words, *FEW)
     assert drainers.wait() == 0, drainers.log.read_text()
     few = pictures(root, folder, int(FEW[1]))
-    assert few.items() <= undisturbed[0].items()
+    if words:
+        assert few.items() <= undisturbed[0].items()
+    assert_alike(root, few, folder, undisturbed[0])

@@ -13,9 +13,10 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipe
 from PIL import Image, ImageDraw
 
 from sovgen.errors import BadRecipe
-from sovgen.generate.canvas import Canvas
+from sovgen.generate.canvas import Canvas, lay_canvas
 from sovgen.generate.conditioning import condition
 from sovgen.generate.encoding import encode_canvas
+from sovgen.generate.fitting import fit
 from sovgen.generate.generator import generate
 from sovgen.generate.sampling import denoise, draw_noise, generators
 from sovgen.generate.schedulers import build_scheduler
@@ -193,6 +194,28 @@ def test_source_off_the_grid_is_fitted_and_that_is_told(sd1: Model) -> None:
     assert told[1] == "The mask is 32x32: scaled to the picture's 75x61."
     corner = values(sources["shades"])[2, 1]
     assert (values(picture.image)[0, 0] == corner).all()
+
+
+@pytest.mark.parametrize("mask", [None, "hole"])
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        ((72, 64), ["The picture is 64x64: scaled and cropped to 72x64."]),
+        ((56, 48), ["The picture is 64x64: cropped to 56x48."]),
+        ((64, 64), []),
+    ],
+)
+def test_what_is_told_of_a_size_is_what_is_done(
+    sd1: Model, mask: str | None, size: tuple[int, int], told: list[str]
+) -> None:
+    recipe = replace(FOX, mask=mask, width=size[0], height=size[1])
+    fitted, said = fit(sd1, recipe, SOURCES)
+    assert said == told
+    canvas = lay_canvas(fitted, SOURCES)
+    assert canvas and canvas.image.size == size
+    left, top = (64 - size[0]) // 2, (64 - size[1]) // 2
+    cropped = SHADES.crop((left, top, left + size[0], top + size[1]))
+    assert (canvas.image == cropped) is not any("scaled" in text for text in told)
 
 
 def test_source_far_from_the_models_size_is_brought_to_it(sd1: Model) -> None:

@@ -57,6 +57,34 @@ def test_rows_times_matrix_times_choices_times_seeds(read: Read) -> None:
     ]
 
 
+def test_choices_hold_in_the_matrix_too(read: Read) -> None:
+    text = """
+    steps = 4
+    [matrix]
+    prompt = ["a {red|blue} fox", "a hen"]
+    guidance = [1, 7.5]
+    negative = ["", "{text|blur}, __fault__"]
+    """
+    read("fault.txt", "frame\nnoise\n")
+    plan = read("plan.toml", text)
+    assert plan.total == 3 * 2 * 5
+    everything = told(plan, "prompt", "guidance", "negative")
+    assert len(set(everything)) == 30
+    assert everything[:6] == [
+        ("a red fox", 1.0, ""),
+        ("a red fox", 1.0, "text, frame"),
+        ("a red fox", 1.0, "text, noise"),
+        ("a red fox", 1.0, "blur, frame"),
+        ("a red fox", 1.0, "blur, noise"),
+        ("a red fox", 7.5, ""),
+    ]
+    assert {prompt for prompt, *_ in everything} == {"a red fox", "a blue fox", "a hen"}
+    assert told(read("p.toml", 'prompts = ["a {b|c}"]\n[matrix]\nnegative = ["d {e|f}"]'),
+                "prompt", "negative") == [
+        ("a b", "d e"), ("a b", "d f"), ("a c", "d e"), ("a c", "d f")
+    ]  # fmt: skip
+
+
 def test_ids_are_the_same_every_time_and_whatever_stands_around(read: Read) -> None:
     ids = [job.id for job in read("plan.toml", PLAN).jobs()]
     again = [
@@ -74,6 +102,25 @@ def test_the_same_recipe_is_one_job(read: Read) -> None:
     plan = read("prompts.txt", "a fox\na hen\na fox\n\n# a comment\n")
     assert plan.total == 3
     assert told(plan, "prompt") == [("a fox",), ("a hen",)]
+
+
+def test_a_recipe_is_one_job_however_it_is_spelled(read: Read) -> None:
+    text = """
+    prompt = "a fox"
+    [matrix]
+    sampler = ["euler a", "Euler a", "euler_a", "Euler ancestral"]
+    loras = [["x", "y:0.5"], ["x:1", "y:0.50"], ["x:1.0", "y:.5"], ["x:+1", "y:0.5"]]
+    reference = [["abcd", "efgh:2"], ["abcd:1", "efgh:2.0"]]
+    """
+    [job] = read("plan.toml", text).jobs()
+    assert job.recipe.sampler == "euler a"
+    assert job.recipe.loras == ("x", "y:0.5") and job.recipe.reference == ("abcd", "efgh:2")
+    assert job_from(job.text) == job
+    # Written down: what was spelled so before is the job that it was.
+    assert job.id == "08571cd8de3501db"
+    names = "x:2:1 x:2 x:10 x:-1 x:0 x:-0 x:0.00001".split()
+    apart = read("p.toml", f'prompt = "a"\n[matrix]\nloras = {[[name] for name in names]}')
+    assert told(apart, "loras") == [((name,),) for name in names if name != "x:-0"]
 
 
 def test_a_sample_is_the_same_every_time_and_holds_nothing_twice(read: Read) -> None:
@@ -115,6 +162,20 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(read: Read, encoding: str) -> 
     assert told(read("p.txt", "ein Füchslein 🦊\n".encode(encoding)), "prompt") == [
         ("ein Füchslein 🦊",)
     ]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\u2029", "\x0b", "\x1c"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_only_a_line_feed_ends_a_line(read: Read, mark: str, end: str) -> None:
+    prompt = f"a red{mark}fox"
+    quoted = json.dumps(prompt, ensure_ascii=False)
+    for name, text in (
+        ("p.txt", f"{prompt}{end}a hen{end}"),
+        ("p.csv", f"prompt,steps{end}{prompt},3{end}a hen,4{end}"),
+        ("p.csv", f'prompt,steps{end}"{prompt}",3{end}a hen,4{end}'),
+        ("p.jsonl", f'{quoted}{end}{{"prompt": "a hen"}}{end}'),
+    ):
+        assert told(read(name, text), "prompt") == [(prompt,), ("a hen",)]
 
 
 def test_a_plan_names_its_prompts_file_and_its_model_from_its_own_folder(
@@ -166,13 +227,21 @@ def test_what_is_given_holds_unless_the_file_says_otherwise(read: Read) -> None:
         ("p.txt", "a fox\na {hen", "p.txt, line 2: A brace is opened", "\\{"),
         ("p.txt", b"a fox\na h\xe4hnchen", "line 2, is not UTF-8", "UTF-8"),
         ("p.txt", "a __colur__ fox", "no wildcard __colur__", "__colour__"),
+        ("p.txt", "a __nope__ fox", "no wildcard __nope__", "As plain text it is \\__nope__."),
         ("p.csv", "text,steps\na,3\n", "names no column `prompt`", "first line"),
         ("p.csv", "prompt,stepps\na,3\n", "line 1: there is no field 'stepps'", "'steps'"),
         ("p.csv", "prompt,steps\na,3\nb,many\n", "line 3: steps is 'many', not int", "number"),
         ("p.csv", "prompt,steps\na,3,4\n", "3 cells under 2 names", '"one, two"'),
         ("p.csv", 'prompt\n"a\n', "p.csv, line", ""),
         ("p.jsonl", '{"prompt": "a"}\n{"prompt"}\n', "line 2, is not JSON", ""),
+        ("p.csv", "prompt,steps, Steps\na,3,4\n", "p.csv, line 1 names 'steps' twice", "one"),
+        ("p.csv", "prompt,prompt\na,b\n", "p.csv, line 1 names 'prompt' twice", ""),
+        ("p.jsonl", '"a"\n{"prompt": "a", "prompt": "b"}\n', "line 2 names 'prompt' twice", "one"),
         ("p.jsonl", "[1]\n", "line 1, is no object", ""),
+        ("p.jsonl", '"a"\n{"steps": 3}\n', "p.jsonl, line 2: There is no prompt", "one"),
+        ("p.csv", "steps,prompt\n3\n", "p.csv, line 2: There is no prompt", ""),
+        ("p.toml", '[matrix]\nprompt = ["a {b"]', "p.toml, matrix, prompt: A brace", "\\{"),
+        ("p.toml", "[matrix]\nprompt = [3]", "The prompt must be text, not int", ""),
         ("p.png", b"\x89PNG\r\n\x1a\n", "p.png", ""),
     ],
 )  # fmt: skip

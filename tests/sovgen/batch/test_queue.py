@@ -96,6 +96,7 @@ def test_ids_are_known_by_their_beginnings(queue: Queue) -> None:
     queue.add(jobs("a", "b"), "p")
     [a, b] = [job.id for job in queue.list()]
     assert queue.whole_ids([a[:4], b]) == [a, b]
+    assert queue.whole_ids([b, a[:4], b[:5], a]) == [b, a]
     for wrong in (a[:3], "none", "%___", ""):
         with pytest.raises(NoSuchJob):
             queue.whole_ids([wrong])
