@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from index.hashes import published_sums, sha256_of
-from sovgen.models.card import read_card
+from sovgen.models.card import read_license
 from sovgen.models.folder import read_folder
 from sovgen.models.identity import (
     configuration_hash,
@@ -33,7 +33,7 @@ class Description:
     path: its folder or its single file
     parameters: of all its parts together; `precision` is the dtype that most are stored in
     bytes: its weight files on disk
-    license: from its card, None where it says none
+    license: from its card or its header, None where neither says any
     text_towers: such as `CLIP text tower, 12 layers, width 768, 77 tokens`
     native_size: width and height in pixels
     sampler: the name of its own
@@ -74,7 +74,7 @@ def describe_model(source: str | Path | None = None, folders: Sequence[Path] = (
         parameters=sum(layout.numbers.values()),
         precision=layout.precision,
         bytes=sum(f.stat().st_size for f in {f for w in layout.weights.values() for f in w.files}),
-        license=read_card(found.path).license,
+        license=read_license(found.path),
         text_towers=tuple(_tower(layout, name) for name in layout.towers),
         native_size=layout.native_size,
         sampler=name_of(layout.parts["scheduler"], scheduler),

@@ -16,6 +16,8 @@ from index.bundled import BUNDLED, bundled_model
 from sovgen.errors import ModelDamaged, ModelMissing, ModelUnsupported, UnsafeWeights
 from sovgen.models.description import describe_model, reread_model, verify_model
 from sovgen.models.store import find_model, list_models
+from tests import tiny
+from tests.single_file import save_single
 
 
 @pytest.fixture
@@ -128,6 +130,15 @@ def test_file_is_told_from_its_weights_alone_and_a_configuration_by_what_it_says
         assert reread_model(folder)[0] == before[0]
         assert reread_model(folder)[1] != before[1], name
         (folder / name).write_text(text)
+
+
+def test_single_file_has_the_licence_of_its_header_and_no_card_that_lies_beside_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: of-another\n---\n")
+    for said, license in (("CreativeML Open RAIL-M", "CreativeML Open RAIL-M"), ("", None)):
+        save_single(tiny.sd1(), tmp_path / "one.safetensors", {"modelspec.license": said})
+        assert describe_model(tmp_path / "one.safetensors").license == license
 
 
 def test_pickle_file_is_refused_unopened_with_what_to_do(tmp_path: Path) -> None:
