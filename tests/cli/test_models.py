@@ -188,14 +188,25 @@ def test_repository_of_pickles_is_refused_before_anything_large_comes(
     assert not [path for _, path, _, _ in hub.asked if path.endswith(".bin")]
 
 
-def test_repository_of_one_file_becomes_a_single_file(
-    sovgen: Program, hub: Hub, place: Path
+def test_repository_of_one_file_becomes_a_single_file_with_the_cards_licence(
+    sovgen: Program, hub: Hub, place: Path, tmp_path: Path
 ) -> None:
-    hub.files = {"model.safetensors": b"not read here", "README.md": b"words"}
-    hub.large = frozenset(hub.files)
+    save_single(tiny.sd1(), tmp_path / "one", {"modelspec.license": "MIT"})
+    card = b"---\nlicense: openrail\ninference:\n  parameters:\n    guidance_scale: 2.5\n---\n"
+    hub.files = {"model.safetensors": (tmp_path / "one").read_bytes(), "README.md": card}
+    hub.large = frozenset({"model.safetensors"})
     status, told = pulled(sovgen, hub, place)
     assert status == 0, told
     assert named(place) == ["a-model.safetensors"]
+    home = {"XDG_DATA_HOME": str(place.parent.parent)}
+    about = json.loads(sovgen("models", "info", "a-model", "--json", **home).stdout)
+    assert about["license"] == "openrail"
+    assert verified(sovgen, "a-model", place) == (0, "Clean.\n")
+    # Another file of that name, put there by hand once this one is removed, has no such card.
+    assert sovgen("models", "remove", "a-model", "--yes", **home).returncode == 0
+    shutil.copyfile(tmp_path / "one", place / "a-model.safetensors")
+    about = json.loads(sovgen("models", "info", "a-model", "--json", **home).stdout)
+    assert about["license"] == "MIT"
 
 
 def test_unknown_repository_is_one_clear_line(sovgen: Program, hub: Hub, place: Path) -> None:
@@ -294,7 +305,9 @@ def test_info_tells_the_memory_and_whether_a_tower_is_the_librarys_clip(
     assert float(about["memory"]["peak"].removesuffix(" GB")) > 0.08
     for name, build in (("xl", tiny.sdxl), ("pixart", tiny.pixart)):
         build().save_pretrained(tmp_path / name)
-    done = sovgen("--library", drawn, "models", "info", tmp_path / "xl")
-    assert "library_clip" in done.stdout and "equal" not in done.stdout
+    done = sovgen("--library", drawn, "models", "info", tmp_path / "xl", "--size", "64x64")
+    told = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert told["library_clip"] == "text_encoder: different, text_encoder_2: different"
+    assert told["memory"].startswith("size: 64x64, device: cpu, dtype: "), told["memory"]
     done = sovgen("--library", drawn, "models", "info", tmp_path / "pixart", "--json")
     assert json.loads(done.stdout)["library_clip"] == {"text_encoder": "no CLIP"}
