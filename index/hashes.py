@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from index.atomic import write_atomically
@@ -53,13 +53,20 @@ def remembered(
     return value
 
 
-def changed_files(folder: Path, among: Iterable[Path] = (), *, fresh: bool = False) -> list[str]:
+def changed_files(
+    folder: Path,
+    among: Iterable[Path] = (),
+    *,
+    sums: Mapping[str, str] | None = None,
+    fresh: bool = False,
+) -> list[str]:
     """The names, relative to `folder`, of files that differ from its SHA256SUMS or are missing.
 
-    `among` narrows the check to those files. A folder without sums has nothing to differ from.
+    `among` narrows the check to those files. `sums`, by such names, are compared with in place of
+    the folder's own. A folder without sums has nothing to differ from.
     """
     wanted = {path.resolve() for path in among}
-    sums = published_sums(folder)
+    sums = published_sums(folder) if sums is None else sums
     named = {name: (folder / name).resolve() for name in sums}
     checked = (name for name, path in named.items() if not wanted or path in wanted)
     return [name for name in checked if not _is(named[name], sums[name], fresh)]

@@ -44,7 +44,8 @@ class Picture:
 
     image: RGB, or RGBA where its ground was taken away
     recipe: nothing in it is left open; its model is a name, never a path
-    model_hash: see `sovgen.models.identity`; None where an upscaler made it by itself
+    model_hash, configuration: see `sovgen.models.identity`; None where an upscaler made it by
+        itself, and the second also where the model is a single file
     notices: what the maker should know, such as words that were dropped
     additions: the hash of each addition by its name, under the field of the recipe that names it
     safety: `safe`, `flagged`, or None when nobody looked
@@ -54,6 +55,7 @@ class Picture:
     image: Image.Image
     recipe: Recipe
     model_hash: str | None
+    configuration: str | None = None
     notices: tuple[str, ...] = ()
     additions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     safety: str | None = None
@@ -129,6 +131,8 @@ def _account(picture: Picture, private: bool) -> str:
     }
     if picture.model_hash:
         account["model_hash"] = picture.model_hash
+    if picture.configuration:
+        account["model_configuration"] = picture.configuration
     if additions := told_additions(picture, private):
         account["additions"] = additions
     if picture.safety:

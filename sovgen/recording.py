@@ -25,6 +25,8 @@ def new_entry(
     private: no prompt, seed or anything that would prove a guess is left of it
     """
     recipe = picture.recipe
+    if picture.configuration:
+        extra = {**extra, "model_configuration": picture.configuration}
     if sums := told_additions(picture, private):
         extra = {**extra, "additions": sums}
     making = Making(

@@ -136,6 +136,8 @@ def printable(value: object) -> str:
         return "-"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(printable, value)) or "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{printable(k)}: {printable(v)}" for k, v in value.items()) or "-"
     text = f"{value:.4g}" if isinstance(value, float) else str(plain(value))
     return _CONTROL.sub(" ", text).encode("utf-8", "backslashreplace").decode()
 

@@ -148,12 +148,17 @@ def _memory(session: Session, layout: Layout, width: int, height: int) -> dict[s
 def verify(model: str | None) -> None:
     """Read a model's files again and check their sums.
 
-    The bundled model when none is named. Exits 1 when a byte has changed.
+    The bundled model when none is named. Exits 1 when a byte has changed. Sums are known of what
+    was pulled or added, and of folders that hold a SHA256SUMS; where there are none to compare
+    with, it says so and exits 0.
     """
     from sovgen.models.description import verify_model
 
-    verify_model(model)
-    notice("Clean.")
+    if unknown := verify_model(model):
+        names = printable(unknown)
+        notice(f"There are no sums to compare with for {names}: nothing tells what they were.")
+    else:
+        notice("Clean.")
 
 
 @click.command(epilog="Example: sovgen models add ~/diffusion/my-model --name mine")
@@ -163,7 +168,7 @@ def add(path: Path, name: str | None) -> None:
     """Give a model that lies elsewhere a name.
 
     Or a LoRA, another addition, an upscaler. It stays where it is; a link stands in the folder of
-    models.
+    models. A model's weights are read once, and their sums kept beside the link for `verify`.
     """
     from sovgen.models.keeping import add_model
 

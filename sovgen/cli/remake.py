@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,14 +37,13 @@ def remake(session: Session, prefix: str, model: str | None, additions: Path | N
     from index.export.source import read_source
     from index.record import pixel_id
     from sovgen.generate.backend import slow_start
-    from sovgen.models.description import verify_model
     from sovgen.studio import Studio
 
     library = session.open()
     entry = library.get(prefix)
     source = model or entry.model
-    if entry.model_hash and verify_model(source) != entry.model_hash:
-        notice(f"The weights of {source} are not those that drew it.")
+    if entry.model_hash:
+        _tell_changes(source, entry.model_hash, library.makings(entry.id)[0].extra)
     folders = [additions] if additions else []
     studio = Studio(library, source, device=entry.device, dtype=entry.dtype, folders=folders)
     for name in _changed(studio, entry.id):
@@ -55,6 +55,17 @@ def remake(session: Session, prefix: str, model: str | None, additions: Path | N
         click.echo("The same picture, to the last pixel.")
     else:
         click.echo(_compared(read_source(library.store, entry).image, again.image))
+
+
+def _tell_changes(source: str | None, weights: str, extra: Mapping[str, object]) -> None:
+    """Say what of a model is no longer what drew; makings of old tell its weights alone."""
+    from sovgen.models.description import reread_model
+
+    found, configuration = reread_model(source)
+    if found != weights:
+        notice(f"The weights of {source} are not those that drew it.")
+    if extra.get("model_configuration", configuration) != configuration:
+        notice(f"The configuration of {source} is not the one that drew it.")
 
 
 def _changed(studio: Studio, id: str) -> list[str]:

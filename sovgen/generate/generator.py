@@ -270,6 +270,7 @@ def _picture(
         image=image,
         recipe=job.recipe,
         model_hash=None if job.recipe.enlarges_alone else model.hash,
+        configuration=None if job.recipe.enlarges_alone else model.configuration,
         notices=(*job.notices, *_of_ground(job.recipe, image)),
         additions=job.additions.sums,
         safety=judge(model.pipe, [image])[0] if model.checks_safety else None,

@@ -63,7 +63,7 @@ class Converted:
 
         model, batch = self._model, _batch(tensors)
         on = {
-            "model": [model.hash, model.kind.denoiser, model.dtype],
+            "model": [model.hash, model.configuration, model.kind.denoiser, model.dtype],
             "shapes": [[str(t.dtype), _open(t, batch)] for t in tensors],
             "others": [repr(leaf) for leaf in leaves if not isinstance(leaf, torch.Tensor)],
             "threads": torch.get_num_threads(),

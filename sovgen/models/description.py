@@ -9,9 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sovgen.models.card import read_card
+from index.hashes import published_sums, sha256_of
+from sovgen.models.card import read_license
 from sovgen.models.folder import read_folder
-from sovgen.models.identity import model_hash, refuse_changed
+from sovgen.models.identity import (
+    configuration_hash,
+    model_hash,
+    refuse_changed,
+    refuse_changed_since,
+)
+from sovgen.models.kept import kept_sums
 from sovgen.models.layout import Layout
 from sovgen.models.lent import read_lent
 from sovgen.models.single import read_file
@@ -26,7 +33,7 @@ class Description:
     path: its folder or its single file
     parameters: of all its parts together; `precision` is the dtype that most are stored in
     bytes: its weight files on disk
-    license: from its card, None where it says none
+    license: from its card or its header, None where neither says any
     text_towers: such as `CLIP text tower, 12 layers, width 768, 77 tokens`
     native_size: width and height in pixels
     sampler: the name of its own
@@ -67,15 +74,17 @@ def describe_model(source: str | Path | None = None, folders: Sequence[Path] = (
         parameters=sum(layout.numbers.values()),
         precision=layout.precision,
         bytes=sum(f.stat().st_size for f in {f for w in layout.weights.values() for f in w.files}),
-        license=read_card(found.path).license,
+        license=read_license(found.path),
         text_towers=tuple(_tower(layout, name) for name in layout.towers),
         native_size=layout.native_size,
         sampler=name_of(layout.parts["scheduler"], scheduler),
     )
 
 
-def verify_model(source: str | Path | None = None, folders: Sequence[Path] = ()) -> str:
-    """Read every weight file again; the model's hash.
+def reread_model(
+    source: str | Path | None = None, folders: Sequence[Path] = ()
+) -> tuple[str, str | None]:
+    """Read a model's files again; the hashes of its weights and of its configuration.
 
     Raises ModelDamaged when a file is truncated or differs from the model's own checksums, and
     what `read_layout` raises.
@@ -83,7 +92,33 @@ def verify_model(source: str | Path | None = None, folders: Sequence[Path] = ())
     found = find_model(source, folders)
     layout = read_layout(found)
     refuse_changed(found.path, fresh=True)
-    return model_hash(layout, fresh=True)
+    return model_hash(layout, fresh=True), configuration_hash(layout, fresh=True)
+
+
+def verify_model(source: str | Path | None = None, folders: Sequence[Path] = ()) -> list[str]:
+    """Read every weight file again; the names of those that no sum is known of.
+
+    Raises ModelDamaged when one is truncated, or differs from the model's own checksums or those
+    that were kept when it was added or fetched, and what `read_layout` raises.
+    """
+    found = find_model(source, folders)
+    layout = read_layout(found)
+    known: set[Path] = set()
+    # The second is a folder that lends the file its towers, as `sovgen.models.lent` says.
+    for path in dict.fromkeys((found.path, layout.path)):
+        refuse_changed(path, fresh=True)
+        refuse_changed_since(path)
+        known |= {(path / name).resolve() for name in published_sums(path)}
+        known |= {(path.parent / name).resolve() for name in kept_sums(path)}
+    files = sorted({file for part in layout.weights.values() for file in part.files})
+    unknown = [file for file in files if file.resolve() not in known]
+    for file in unknown:
+        sha256_of(file, fresh=True)
+    return [_named(file, layout.path) for file in unknown]
+
+
+def _named(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).as_posix() if folder in file.parents else file.name
 
 
 def _tower(layout: Layout, name: str) -> str:

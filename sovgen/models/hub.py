@@ -32,8 +32,10 @@ def fetch_model(
     revision: str | None = None,
     choice: Choice = ANY,
     on_progress: OnProgress = lambda done, total: None,
-) -> list[Path]:
+) -> dict[Path, str | None]:
     """Fetch a repository's model into a folder; the files, each checked.
+
+    Of a large file the sha256 that the hub gives comes with it; git's sums of small ones do not.
 
     choice: which of several files or variants; on_progress: called as on_progress(bytes so far,
         bytes in all)
@@ -54,7 +56,7 @@ def fetch_model(
             _fetch(api, repo, commit, file, into, partial(_tell, on_progress, done, total))
             done += file.size
             on_progress(done, total)
-    return [into / file.name for file in wanted]
+    return {into / file.name: file.sha256 for file in wanted}
 
 
 def _tell(on_progress: OnProgress, before: int, total: int, done: int) -> None:

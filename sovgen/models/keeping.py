@@ -1,23 +1,27 @@
 """Keeping models: a person's own models by name, added, fetched and removed.
 
-Knows the folder of models; knows nothing of what stands in them beyond that they can be read.
+The sums of their weights are kept with the name, so that a change can be told later. Knows the
+folder of models; knows nothing of what stands in them beyond that they can be read.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from index.hashes import sha256_of
 from sovgen.errors import ModelMissing, ModelUnsupported
 from sovgen.models.additions.addition import find_addition
 from sovgen.models.additions.kinds import ADAPTER, MODEL, kind_of
 from sovgen.models.additions.shelf import find_shelved
 from sovgen.models.description import read_layout
 from sovgen.models.hub import fetch_model
+from sovgen.models.kept import forget, keep
+from sovgen.models.layout import Layout
 from sovgen.models.store import Found, find_model, models_folder
-from sovgen.models.wanted import ANY, Choice
+from sovgen.models.wanted import ABOUT, ANY, Choice
 from sovgen.models.weights import SAFE
 
 _FETCHING = ".fetching"
@@ -26,15 +30,16 @@ _FETCHING = ".fetching"
 def add_model(path: Path, name: str | None = None) -> Path:
     """Give a model or an addition that lies elsewhere a name here, by a link: nothing is copied.
 
+    A model's weights are read once, for their sums.
     Returns where the link stands. Raises what `find_model`, `read_layout` and `find_addition`
     raise, and ModelUnsupported when the name is taken.
     """
     path = Path(os.path.abspath(path.expanduser()))
     kind = kind_of(path)
+    layout = None
     if kind in (None, MODEL):
         found = find_model(path)
-        read_layout(found)
-        own = found.name
+        layout, own = read_layout(found), found.name
     else:
         own = find_addition(str(kind), str(path)).name
     if kind == ADAPTER and path.is_file():
@@ -44,6 +49,9 @@ def add_model(path: Path, name: str | None = None) -> Path:
         )
     place = _free_place(name or own, SAFE if path.is_file() else "")
     place.symlink_to(path, target_is_directory=path.is_dir())
+    if layout:
+        # By the link's name, under which they are then remembered for drawing.
+        keep(place, {file: sha256_of(file) for file in _weights(layout, path, place)})
     return place
 
 
@@ -65,6 +73,9 @@ def pull_model(
     whole = choice.file is None and _is_folder(folder)
     [single] = [folder] if whole else [f for f in files if f.suffix == SAFE]
     place = _free_place(name, SAFE if single.is_file() else "")
+    # Before it has its name, so that no model stands there without its sums.
+    texts = [] if whole else [file for file in files if file.name in ABOUT]
+    keep(place, _sums(files, single, place), texts)
     single.replace(place)
     if folder.exists():
         shutil.rmtree(folder)
@@ -86,7 +97,27 @@ def remove_model(name: str) -> Path:
         found.path.unlink()
     else:
         shutil.rmtree(found.path)
+    forget(found.path)
     return found.path
+
+
+def _weights(layout: Layout, path: Path, place: Path) -> set[Path]:
+    """The weight files of what lies at a path, by their names under another.
+
+    Those that another model lends are not its own.
+    """
+    files = {file for part in layout.weights.values() for file in part.files}
+    own = {file for file in files if file.is_relative_to(path)}
+    return {place / file.relative_to(path) for file in own}
+
+
+def _sums(fetched: Mapping[Path, str | None], single: Path, place: Path) -> dict[Path, str]:
+    """The sums of the weight files that were fetched, by where they will be."""
+    weights = {file: sha256 for file, sha256 in fetched.items() if file.suffix == SAFE}
+    return {
+        place / file.relative_to(single): sha256 or sha256_of(file)
+        for file, sha256 in weights.items()
+    }
 
 
 def _free_place(name: str, suffix: str) -> Path:

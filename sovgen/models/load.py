@@ -17,7 +17,7 @@ from sovgen.models.compute import part_dtypes, settle
 from sovgen.models.defaults import choose_defaults
 from sovgen.models.description import read_layout
 from sovgen.models.device import Place, choose_place
-from sovgen.models.identity import model_hash, refuse_changed
+from sovgen.models.identity import configuration_hash, model_hash, refuse_changed
 from sovgen.models.layout import Layout
 from sovgen.models.model import Model, Opened
 from sovgen.models.opening import open_pipeline
@@ -62,6 +62,7 @@ def load_model(
         name=found.name,
         source=str(found.path),
         hash=model_hash(layout),
+        configuration=configuration_hash(layout),
         family=layout.family,
         kind=layout.kind,
         configs=layout.configs,

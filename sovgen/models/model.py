@@ -40,7 +40,7 @@ class Model:
 
     opening: loads the weights, at the first use of what they are needed for
     name, source: what recipes call it; the folder or file that it came from
-    hash: 16 hex digits, see `sovgen.models.identity`
+    hash, configuration: 16 hex digits, see `sovgen.models.identity`
     kind, configs: its row in the table of families, and the configurations of its parts
     native_size: width and height in pixels
     cell: pixels of one latent cell; width and height are multiples of `grid`
@@ -75,6 +75,7 @@ class Model:
     device: str
     dtype: str
     dtype_reason: str
+    configuration: str | None = None
     checks_safety: bool = False
     largest_side: int | None = None
     folders: tuple[Path, ...] = ()

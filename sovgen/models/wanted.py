@@ -15,9 +15,9 @@ from sovgen.errors import ModelUnsupported, UnsafeWeights
 from sovgen.models.weights import PICKLES, SAFE, variant_of
 
 INDEX = "model_index.json"
-_TEXTS = (".json", ".txt", ".model")
+TEXTS = (".json", ".txt", ".model")
 _MOST_LISTED = 12
-_ABOUT = ("README.md", "LICENSE.md", "LICENSE.txt", "LICENSE")
+ABOUT = ("README.md", "LICENSE.md", "LICENSE.txt", "LICENSE")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def wanted_files(
         names = _of_folder(repo, by_name, index, choice.variant)
     else:
         names = _of_file(repo, by_name, choice.file)
-    about = [name for name in _ABOUT if name in by_name]
+    about = [name for name in ABOUT if name in by_name]
     return sorted((by_name[name] for name in {*names, *about}), key=lambda file: file.size)
 
 
@@ -72,7 +72,7 @@ def _of_folder(
     names = [INDEX]
     for part in parts:
         inside = [name for name in files if PurePosixPath(name).parent.as_posix() == part]
-        names += [name for name in inside if name.endswith(_TEXTS)]
+        names += [name for name in inside if name.endswith(TEXTS)]
         names += _one_variant([name for name in inside if name.endswith(SAFE)], variant)
         if not any(name.endswith(SAFE) for name in inside):
             _refuse_pickles(repo, inside)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 import torch
 
@@ -129,7 +130,35 @@ def test_remake_tells_that_the_weights_have_changed_since(cli: Cli, tmp_path: Pa
     pipe.vae.save_pretrained(folder / "vae")
     again = cli(tmp_path / "library", *remake)
     assert f"The weights of {folder} are not those that drew it." in again.stderr
+    assert "configuration" not in again.stderr
     assert again.exit_code == 1 and "Another picture" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("scheduler/scheduler_config.json", {"beta_schedule": "linear"}),
+        ("unet/config.json", {"norm_eps": 0.5}),
+    ],
+)
+def test_remake_tells_that_the_configuration_has_changed_since(
+    cli: Cli, tmp_path: Path, name: str, changes: dict[str, object]
+) -> None:
+    folder, library = tmp_path / "model", tmp_path / "library"
+    tiny.sd1().save_pretrained(folder)
+    words = ("--model", folder, "--steps", 2, "--size", "64x64", "--seed", 1, "--json")
+    [drawn] = made(cli(library, "generate", "a red fox", *words))
+    text = (folder / name).read_text()
+    (folder / name).write_text(json.dumps({**json.loads(text), **changes}))
+    again = cli(library, "remake", str(drawn["id"]), "--model", folder)
+    assert f"The configuration of {folder} is not the one that drew it." in again.stderr
+    assert "weights" not in again.stderr
+    assert again.exit_code == 1 and "Another picture" in again.stderr
+    # A picture of a version that told the weights alone: nothing can be said.
+    with duckdb.connect(library / "library.duckdb") as connection:
+        connection.execute("UPDATE makings SET extra = NULL")
+    again = cli(library, "remake", str(drawn["id"]), "--model", folder)
+    assert "configuration" not in again.stderr
 
 
 def test_remake_proves_that_the_recipe_is_the_picture(cli: Cli, drawn: Path) -> None:

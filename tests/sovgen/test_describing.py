@@ -40,13 +40,18 @@ def test_lora_says_family_rank_layers_and_what_calls_it(
     path = save(
         tmp_path / "ink.safetensors",
         kohya(cross, 8),
-        **{"modelspec.trigger_phrase": "inkst", "ss_tag_frequency": tags},
+        **{
+            "modelspec.trigger_phrase": "inkst",
+            "modelspec.license": "CC-BY-4.0",
+            "ss_tag_frequency": tags,
+        },
     )
     told = describe_addition(path)
     assert told is not None
     assert (told["kind"], told["rank"], told["layers"]) == ("lora", 8, 2)
     assert str(told["family"]).endswith(family)
     assert (told["trigger"], told["tags"]) == ("inkst", ["ink style", "fox"])
+    assert told["license"] == "CC-BY-4.0"
     assert told["parameters"] == 8 * (320 + 320 + cross + 320) + 1
     assert (told["precision"], told["bytes"]) == ("float16", path.stat().st_size)
 

@@ -16,7 +16,7 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import resca
 from numpy.typing import NDArray
 from PIL import Image
 
-from index import Library
+from index import Library, Query
 from index.encoder import load_encoder
 from sovgen.errors import BadRecipe, ModelDamaged, ModelUnsupported
 from sovgen.generate.conditioning import condition
@@ -165,11 +165,15 @@ def test_bfloat16_leaves_latents_and_clip_towers_in_float32(
     assert np.abs(pixels(model) - pixels(models[name])).mean() < 6
 
 
-def test_pictures_of_every_family_are_found(tiny_transformers: Path, tmp_path: Path) -> None:
+def test_pictures_of_every_family_are_found(
+    tiny_models: Path, tiny_transformers: Path, tmp_path: Path
+) -> None:
     encoder = load_encoder(open_clip_folder(tmp_path / "clip"))
     library = Library.create(tmp_path / "library", encoder)
-    for name in NAMES:
-        studio = Studio(library, tiny_transformers / name, device="cpu", dtype="float32")
+    folders = {name: tiny_models / name for name in tiny.PIPES}
+    folders |= {name: tiny_transformers / name for name in NAMES}
+    for name, folder in folders.items():
+        studio = Studio(library, folder, device="cpu", dtype="float32")
         [made] = studio.make(FOX)
         assert made.entry is not None
         assert (made.entry.model, made.entry.prompt) == (name, "a red fox")
@@ -177,7 +181,7 @@ def test_pictures_of_every_family_are_found(tiny_transformers: Path, tmp_path: P
         assert made.entry.encoder_match == (
             "no CLIP" if name in ("pixart", "sana") else "different"
         )
-    assert library.info().pictures == len(NAMES)
+    assert {entry.model for entry in library.list(Query(k=None))} == folders.keys()
 
 
 @pytest.mark.parametrize("sampler", FLOW_SAMPLERS)

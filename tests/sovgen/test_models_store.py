@@ -14,8 +14,10 @@ from safetensors.torch import save_file
 
 from index.bundled import BUNDLED, bundled_model
 from sovgen.errors import ModelDamaged, ModelMissing, ModelUnsupported, UnsafeWeights
-from sovgen.models.description import describe_model, verify_model
+from sovgen.models.description import describe_model, reread_model, verify_model
 from sovgen.models.store import find_model, list_models
+from tests import tiny
+from tests.single_file import save_single
 
 
 @pytest.fixture
@@ -95,9 +97,48 @@ def test_family_comes_from_the_weights_not_from_the_name(tiny_models: Path, tmp_
 def test_hash_is_of_the_weights_whatever_the_folder_is_called(
     tiny_models: Path, folder: Path
 ) -> None:
-    assert verify_model(folder) == verify_model(tiny_models / "sd1")
-    assert verify_model(folder) != verify_model(tiny_models / "sd2")
-    assert len(verify_model(folder)) == 16
+    weights, configuration = reread_model(folder)
+    assert (weights, configuration) == reread_model(tiny_models / "sd1")
+    others = reread_model(tiny_models / "sd2")
+    assert weights != others[0] and configuration != others[1]
+    assert len(weights) == len(configuration or "") == 16
+
+
+def test_file_is_told_from_its_weights_alone_and_a_configuration_by_what_it_says(
+    tiny_models: Path, folder: Path
+) -> None:
+    assert reread_model(tiny_models / "sd1.safetensors")[1] is None
+    before = reread_model(folder)
+    for name in ("model_index.json", "unet/config.json"):
+        about = {**json.loads((folder / name).read_text()), "_diffusers_version": "0.1.2"}
+        (folder / name).write_text(json.dumps(dict(reversed(about.items()))))
+    assert reread_model(folder) == before
+    for name in ("tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/tokenizer.json"):
+        if (path := folder / name).exists():
+            path.write_bytes(path.read_bytes() + b"\n")
+            assert reread_model(folder)[0] == before[0]
+            assert reread_model(folder)[1] != before[1]
+            path.write_bytes(path.read_bytes()[:-1])
+    assert reread_model(folder) == before
+    for name, changes in {
+        "scheduler/scheduler_config.json": {"beta_schedule": "linear"},
+        "unet/config.json": {"norm_eps": 1e-3},
+        "text_encoder/config.json": {"hidden_act": "gelu"},
+    }.items():
+        text = (folder / name).read_text()
+        rewrite(folder / name, **changes)
+        assert reread_model(folder)[0] == before[0]
+        assert reread_model(folder)[1] != before[1], name
+        (folder / name).write_text(text)
+
+
+def test_single_file_has_the_licence_of_its_header_and_no_card_that_lies_beside_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: of-another\n---\n")
+    for said, license in (("CreativeML Open RAIL-M", "CreativeML Open RAIL-M"), ("", None)):
+        save_single(tiny.sd1(), tmp_path / "one.safetensors", {"modelspec.license": said})
+        assert describe_model(tmp_path / "one.safetensors").license == license
 
 
 def test_pickle_file_is_refused_unopened_with_what_to_do(tmp_path: Path) -> None:
@@ -207,7 +248,7 @@ def test_file_that_lacks_its_autoencoder_is_damage(tiny_models: Path, tmp_path: 
 
 def test_changed_byte_in_a_model_with_checksums_is_refused(tmp_path: Path) -> None:
     copy = Path(shutil.copytree(bundled_model(), tmp_path / "mini"))
-    assert verify_model(copy) == verify_model()
+    assert verify_model(copy) == verify_model() == []
     with (copy / "unet" / "diffusion_pytorch_model.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         last = file.read(1)

@@ -62,6 +62,7 @@ def test_account_is_sorted_compact_json_that_gives_the_recipe_back() -> None:
     assert account["version"] == 1
     assert account["model_hash"] == "41951da83206f372"
     assert "duration" not in text
+    assert "model_configuration" not in text
 
 
 def test_every_setting_of_a_recipe_is_read_from_the_file(tmp_path: Path) -> None:
@@ -133,7 +134,8 @@ def test_any_text_is_read_back_as_it_was_written(prompt: str, negative: str) -> 
 @pytest.mark.parametrize("prompt", ["a red fox", "лиса, 狐狸 🦊", 'say "hi": twice,\nplease'])
 def test_library_reads_what_was_written(tmp_path: Path, prompt: str) -> None:
     path = tmp_path / "fox.png"
-    path.write_bytes(encode_png(replace(FOX, recipe=replace(FULL, prompt=prompt), safety="safe")))
+    fox = replace(FOX, recipe=replace(FULL, prompt=prompt), safety="safe", configuration="0123")
+    path.write_bytes(encode_png(fox))
     record, _ = read_picture(path)
     making = record.making
     assert making is not None
@@ -141,6 +143,7 @@ def test_library_reads_what_was_written(tmp_path: Path, prompt: str) -> None:
     assert (making.sampler, making.seed, making.guidance) == ("dpm++ 2m karras", 7, 3.5)
     assert (making.model, making.model_hash) == ("sovgen-mini", FOX.model_hash)
     assert (making.safety, record.id) == ("safe", FOX.id)
+    assert making.extra == {"model_configuration": "0123"}
 
 
 def test_id_is_that_of_the_pixels_in_the_file() -> None:

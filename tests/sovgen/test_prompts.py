@@ -180,6 +180,22 @@ def test_batch_of_any_length_does_not_show_in_the_dtype_that_the_machine_chooses
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
+def test_each_text_is_read_by_each_tower_once(tiny_models: Path, family: str) -> None:
+    model, seen = load_model(tiny_models / family, "cpu", "float32"), list[str]()
+    for name in model.tokens:
+        tower = getattr(model.pipe, name)
+        tower.register_forward_hook(lambda *_, name=name: seen.append(name))
+    recipe = replace(FOX, steps=1, negative="blue")
+    assert len(list(generate(model, [recipe, replace(recipe, seed=6)], exact=True))) == 2
+    once = sorted([*model.tokens] * 2)  # the prompt and its negative
+    assert sorted(seen) == once
+    list(generate(model, [replace(recipe, seed=7)]))
+    assert sorted(seen) == once
+    list(generate(model, [replace(recipe, prompt="a red house")]))
+    assert sorted(seen) == sorted([*once, *model.tokens])
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
 def test_turns_steer_each_step(models: dict[str, Model], family: str) -> None:
     model = models[family]
     told = condition(model, ["a [cat|dog]"], ["[x:y:0.5]"], True, steps=4)

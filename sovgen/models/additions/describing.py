@@ -18,6 +18,7 @@ from sovgen.models.additions.control_file import read_control
 from sovgen.models.additions.families import OF_WIDTH
 from sovgen.models.additions.kinds import config_of, kind_of
 from sovgen.models.additions.shelf import list_shelf
+from sovgen.models.card import read_license
 from sovgen.models.upscaler import described
 from sovgen.models.weights import Header, precision, read_header
 
@@ -56,6 +57,7 @@ def describe_addition(source: str | Path, folders: Sequence[Path] = ()) -> Told 
         "parameters": sum(header.numbers for header in headers),
         "precision": precision(headers),
         "bytes": sum(path.stat().st_size for path in addition.files),
+        "license": read_license(addition.path),
         "hash": addition.hash,
     }
 
