@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from sovgen.recipe import Recipe
 from sovgen.samplers import SAMPLERS, Sampler
+from sovgen.spelling import settle
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -147,9 +148,10 @@ def told_additions(picture: Picture, private: bool) -> dict[str, Mapping[str, st
 
 
 def _a1111_sampler(name: str, schedule: str | None) -> dict[str, str | None]:
-    sampler = SAMPLERS.get(name, Sampler("", name))
-    kind = sampler.schedule or (schedule or "").capitalize()
-    return {"Sampler": sampler.label, "Schedule type": kind or None}
+    if name:
+        name, schedule = settle(name, schedule)
+    label = SAMPLERS.get(name, Sampler("", name)).label
+    return {"Sampler": label, "Schedule type": (schedule or "").capitalize() or None}
 
 
 def _shown(number: float | None) -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sovgen.errors import BadRecipe
-from sovgen.samplers import sampler_name
+from sovgen.spelling import read_schedule, settle
 from sovgen.weighted import split_weight
 
 MAX_SEED = 2**63 - 1
@@ -23,7 +23,6 @@ MAX_SIDE = 8192
 # Where a refiner takes over when nothing is said: as its makers did.
 REFINE_FROM = 0.8
 BACKENDS = ("torch", "compile", "openvino")
-SCHEDULES = ("karras", "exponential", "beta", "simple")
 # What may differ between the pictures of one batch.
 OWN = ("prompt", "negative", "seed", "variation_seed")
 
@@ -38,13 +37,13 @@ class Recipe:
     steps: 1 .. 1000
     guidance: 0 .. 100, as in diffusers: neg + s * (pos - neg); 1 and below draw without guidance
     width, height: pixels; the model's grid is checked when the model is known
-    sampler: a name from `sovgen.samplers`
+    sampler: a name that `sovgen.spelling` knows, or the class of the model's own
     device, dtype: cpu, cuda, mps, xpu; float32, bfloat16, float16
     backend: what asks the denoiser: torch, compile (by torch.compile), openvino
 
     Steering:
     clip_skip: 1 .. 24, layers of the text towers counted from the last, as in A1111; 1 is the last
-    schedule: how the sigmas are spaced: karras, exponential, beta, simple
+    schedule: how the sigmas are spaced: karras, exponential, beta, simple, or A1111's name for it
     guidance_rescale: 0 .. 1 (Lin et al., 2305.08891)
     guidance_from, guidance_until: 0 .. 1, the share of the steps between which guidance acts
     cache_interval: 2 .. 10, deep features are computed at every so manieth step (DeepCache)
@@ -121,7 +120,7 @@ class Recipe:
             if value is not None and name in _CHECKS:
                 _CHECKS[name](name.replace("_", " "), value)
         if self.sampler is not None:
-            sampler_name(self.sampler)
+            settle(self.sampler, self.schedule)
         self._refuse_lonely()
 
     def _refuse_lonely(self) -> None:
@@ -221,8 +220,8 @@ def _check_flag(name: str, value: object) -> None:
 
 
 def _check_schedule(name: str, value: object) -> None:
-    if value not in SCHEDULES:
-        raise BadRecipe(f"There is no schedule {value!r}.", f"Known: {', '.join(SCHEDULES)}.")
+    _check_text(name, value)
+    read_schedule(str(value))
 
 
 def _check_backend(name: str, value: object) -> None:

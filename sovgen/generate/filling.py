@@ -14,7 +14,8 @@ from sovgen.generate.backend import refuse_backend, slow_start
 from sovgen.generate.steerable import refuse_unsteerable
 from sovgen.models.upscaler import dtype_beside
 from sovgen.recipe import MAX_SIDE, REFINE_FROM, Recipe
-from sovgen.samplers import sampler_name
+from sovgen.samplers import along_flow, is_flow
+from sovgen.spelling import settle
 from sovgen.weighted import split_weight, with_weight
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
     refuse_backend(model, recipe)
     _refuse_unbegun(model, recipe)
     width, height = model.native_size
+    sampler, schedule = _sampler(model, recipe)
     alone = recipe.enlarges_alone
     filled = replace(
         recipe,
@@ -42,7 +44,8 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
         guidance=_guidance(model, recipe),
         width=recipe.width or width,
         height=recipe.height or height,
-        sampler=sampler_name(recipe.sampler or model.defaults.sampler),
+        sampler=sampler,
+        schedule=schedule,
         refine_from=_refine_from(recipe),
         control_weight=_weight_of_control(recipe),
         reference=tuple(with_weight(*split_weight(text)) for text in recipe.reference),
@@ -52,6 +55,14 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
         _refuse_beyond(model, filled)
         refuse_unsteerable(model, filled)
     return filled
+
+
+def _sampler(model: Model, recipe: Recipe) -> tuple[str, str | None]:
+    """Its name and its schedule, written in the one way in which recipes are kept."""
+    own = model.configs["scheduler"]
+    name, schedule = settle(recipe.sampler, recipe.schedule, model.defaults.sampler)
+    flow = is_flow(str(own.get("_class_name")), own)
+    return along_flow(name) if flow else name, schedule
 
 
 def _refine_from(recipe: Recipe) -> float | None:

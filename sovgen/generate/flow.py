@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from sovgen.errors import BadRecipe
-from sovgen.samplers import FLOW_SAMPLERS
+from sovgen.samplers import FLOW_SAMPLERS, SAMPLERS
 
 if TYPE_CHECKING:
     from sovgen.models.model import Model
@@ -48,8 +48,12 @@ def build_flow_scheduler(name: str, own: Any, schedule: str | None) -> Any:  # n
 
 
 def refuse_schedule(name: str, schedule: str | None) -> None:
-    """Raise BadRecipe for a schedule that a sampler along a flow cannot follow."""
-    if schedule and (name != "euler" or schedule == "simple"):
+    """Raise BadRecipe for a schedule that a sampler along a flow cannot follow.
+
+    One that does not fit a flow has another reason, which `build_flow_scheduler` gives.
+    """
+    unfit = name in SAMPLERS and name not in FLOW_SAMPLERS
+    if schedule and not unfit and (name != "euler" or schedule == "simple"):
         raise BadRecipe(
             f"Along a flow the sampler {name} cannot follow the schedule {schedule}.",
             "Leave the schedule out, or use euler with karras, exponential or beta.",

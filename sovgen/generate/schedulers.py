@@ -14,13 +14,15 @@ from typing import Any
 
 from sovgen.errors import BadRecipe
 from sovgen.generate.flow import build_flow_scheduler, refuse_schedule
-from sovgen.samplers import FLAGS, FLOW_SAMPLERS, OWN, SAMPLERS, is_flow, name_of, sampler_name
+from sovgen.samplers import FLAGS, FLOW_SAMPLERS, SAMPLERS, along_flow, is_flow, name_of
+from sovgen.spelling import OWN, read_sampler, settle, unknown_sampler
 
 # For zero, so that no sigma is infinite: 100 is near enough to noise alone, and a second-order step
 # from there is still sound. (Euler, which takes steps of first order, goes to 4096.)
 _LEAST_ALPHA = 1e-4
 # They step along the timesteps that the weights were distilled for, whatever the spacing.
 _OWN_SPACING = ("lcm", "tcd")
+_SIMPLE = ("timestep_spacing", "trailing")
 
 
 def build_scheduler(name: str, own: Any, schedule: str | None = None) -> Any:  # noqa: ANN401
@@ -30,26 +32,51 @@ def build_scheduler(name: str, own: Any, schedule: str | None = None) -> Any:  #
     what the weights learnt, when it cannot follow the schedule, and when it needs a library that is
     not installed.
     """
-    name = sampler_name(name)
-    known = SAMPLERS
-    if is_flow(type(own).__name__, own.config):
+    name, schedule = settle(name, schedule)
+    kind = type(own).__name__
+    flow = is_flow(kind, own.config)
+    if flow:
+        name = along_flow(name)
         refuse_schedule(name, schedule)
-        known = FLOW_SAMPLERS
-    if name == name_of(type(own).__name__, own.config):
-        spacing = _spacing(name, type(own), "", schedule)
-        return _configured(name, type(own), own.config, spacing)
+    own_name, own_schedule = _parted(name_of(kind, own.config))
+    if name == own_name and own_schedule in (None, schedule):
+        return _from_own(name, own, None if own_schedule else schedule, flow)
     if name.endswith(OWN):
-        raise BadRecipe(
-            f"The sampler {name} belongs to another model.", f"Known: {', '.join(known)}."
-        )
-    if known is FLOW_SAMPLERS:
-        return build_flow_scheduler(name, own, schedule)
+        raise _no_class(name, flow)
+    return build_flow_scheduler(name, own, schedule) if flow else _from_table(name, own, schedule)
+
+
+def _parted(own: str) -> tuple[str, str | None]:
+    """A model's own sampler and its schedule; a class that is left out for others is its own."""
+    return (own, None) if own.endswith(OWN) else read_sampler(own)
+
+
+def _from_own(name: str, own: Any, schedule: str | None, flow: bool) -> Any:  # noqa: ANN401
+    made = _configured(name, type(own), own.config, _spacing(name, type(own), schedule))
+    return made if flow or schedule is None else _begin_at_first(made)
+
+
+def _from_table(name: str, own: Any, schedule: str | None) -> Any:  # noqa: ANN401
     import diffusers
 
     sampler = SAMPLERS[name]
     cls = getattr(diffusers, sampler.scheduler)
-    settings = {**sampler.settings, **_spacing(name, cls, sampler.schedule, schedule)}
+    settings = {**sampler.settings, **_spacing(name, cls, schedule)}
     return _begin_at_first(_configured(name, cls, own.config, settings | _zero_snr(cls, own)))
+
+
+def _no_class(name: str, flow: bool) -> BadRecipe:
+    """The error for the class of a scheduler that is not the model's own."""
+    import diffusers
+
+    if not hasattr(diffusers, name):
+        return unknown_sampler(name)
+    if is_flow(name, {}) and not flow:
+        why = "does not fit this model, which did not learn flow matching"
+    else:
+        why = "is drawn with only where it is a model's own"
+    known = FLOW_SAMPLERS if flow else SAMPLERS
+    return BadRecipe(f"The sampler {name} {why}.", f"Known: {', '.join(known)}.")
 
 
 def _configured(name: str, cls: Any, config: Any, settings: Mapping[str, object]) -> Any:  # noqa: ANN401
@@ -66,30 +93,29 @@ def _configured(name: str, cls: Any, config: Any, settings: Mapping[str, object]
         ) from error
 
 
-def _spacing(name: str, cls: Any, label: str, schedule: str | None) -> dict[str, object]:  # noqa: ANN401
+def _spacing(name: str, cls: Any, schedule: str | None) -> dict[str, object]:  # noqa: ANN401
     """The settings that space the sigmas so.
 
-    label: the schedule that the sampler's own name brings with it
     simple: every so manieth of the model's own sigmas, counted from the noisiest, as in A1111
     """
-    if schedule is None or schedule == label.lower():
+    if schedule is None:
         return {}
-    if label:
-        raise BadRecipe(
-            f"The sampler {name} already has the schedule {label.lower()}.",
-            f"Use {name.removesuffix(' ' + label.lower())} with --schedule {schedule}.",
-        )
     known = inspect.signature(cls.__init__).parameters
-    wanted: dict[str, object] = {"timestep_spacing": "trailing"} if schedule == "simple" else {}
-    flags: dict[str, object] = {
-        flag: flag == f"use_{schedule}_sigmas" for flag in FLAGS if flag in known
-    }
-    if name in _OWN_SPACING or not (wanted or any(flags.values())) or not set(wanted) <= set(known):
-        raise BadRecipe(
-            f"The sampler {name} cannot follow the schedule {schedule}.",
-            "Leave the schedule out, or use dpm++ 2m, euler or unipc.",
+    key, value = _SIMPLE if schedule == "simple" else (f"use_{schedule}_sigmas", True)
+    if name in _OWN_SPACING:
+        raise _cannot_follow(
+            name, schedule, "it steps along the timesteps that its weights were distilled for"
         )
-    return flags | wanted
+    if key not in known:
+        raise _cannot_follow(name, schedule, f"diffusers' {cls.__name__} does not have it")
+    return {**{flag: False for flag in FLAGS if flag in known}, key: value}
+
+
+def _cannot_follow(name: str, schedule: str, why: str) -> BadRecipe:
+    return BadRecipe(
+        f"The sampler {name} cannot follow the schedule {schedule}: {why}.",
+        "Leave the schedule out, or use dpm++ 2m, euler or unipc.",
+    )
 
 
 def _begin_at_first(scheduler: Any) -> Any:  # noqa: ANN401

@@ -90,7 +90,11 @@ def theirs(model: Model, cls: type, recipe: Recipe, **given: object) -> torch.Te
 
 
 # Those that need scipy, which sovgen does not bring, are diffusers' own in just the same way.
-@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if not name.startswith("lms")])
+UNAIDED = {name: s.settings for name, s in SAMPLERS.items() if name != "lms"}
+KARRAS = [f"{name} karras" for name, settings in UNAIDED.items() if "use_karras_sigmas" in settings]
+
+
+@pytest.mark.parametrize("sampler", [*UNAIDED, *KARRAS])
 def test_steps_are_those_of_diffusers_image_to_image(sd1: Model, sampler: str) -> None:
     recipe = replace(FOX, sampler=sampler)
     canvas = Canvas(SHADES, None)

@@ -195,13 +195,26 @@ def test_every_sampler_for_flows_comes_to_the_same_picture(
     assert np.abs(drawn - limit).mean() < 0.25 * np.abs(other - limit).mean()
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "euler a", "dpm++ 2m karras", "lcm"])
+@pytest.mark.parametrize("sampler", ["ddim", "euler a", "dpm++ 2m sde karras", "lcm"])
 def test_sampler_that_does_not_fit_a_flow_is_refused(
     models: dict[str, Model], sampler: str
 ) -> None:
     with pytest.raises(BadRecipe, match="flow matching") as caught:
         generate(models["sd3"], [replace(FOX, sampler=sampler)])
     assert "unipc" in caught.value.hint
+
+
+def test_schedule_that_does_not_fit_a_flow_is_refused(models: dict[str, Model]) -> None:
+    with pytest.raises(BadRecipe, match="dpm\\+\\+ 2m cannot follow the schedule karras"):
+        generate(models["sd3"], [replace(FOX, sampler="DPM++ 2M Karras")])
+
+
+def test_class_of_a_flow_is_the_sampler_that_it_is(models: dict[str, Model]) -> None:
+    named = replace(FOX, sampler="FlowMatchEulerDiscreteScheduler")
+    [one], [other] = (generate(models["sd3"], [recipe]) for recipe in (FOX, named))
+    assert one.recipe == other.recipe
+    assert other.recipe.sampler == "euler"
+    assert encode_png(one) == encode_png(other)
 
 
 def test_noise_predicting_transformer_takes_the_usual_samplers(models: dict[str, Model]) -> None:

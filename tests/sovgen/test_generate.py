@@ -16,6 +16,7 @@ from PIL import Image
 from index.bundled import bundled_model
 from index.making import SETTINGS
 from sovgen.errors import BadRecipe, BrokenPicture, OutOfMemory
+from sovgen.generate.filling import fill
 from sovgen.generate.generator import generate
 from sovgen.generate.schedulers import build_scheduler
 from sovgen.models.load import Model, load_model
@@ -33,9 +34,11 @@ APPLE = Recipe("a red apple", seed=11, steps=3, guidance=3.0)
 CAR = Recipe("a blue car on a yellow background", seed=3, steps=12, guidance=1.0)
 ADD_NOISE = [
     *("ddpm", "euler a", "dpm2 a", "dpm2 a karras"),
-    *("dpm++ 2m sde", "dpm++ 2m sde karras", "dpm++ 2m sde heun", "lcm"),
-    *("dpm++ 3m sde", "dpm++ 3m sde karras", "dpm++ sde", "dpm++ sde karras", "sa"),
+    *("dpm++ 2m sde", "dpm++ 2m sde karras", "dpm++ 2m sde heun", "dpm++ 2m sde heun karras"),
+    *("dpm++ 3m sde", "dpm++ 3m sde karras", "dpm++ sde", "dpm++ sde karras", "lcm", "sa"),
+    "sa karras",
 ]
+KARRAS = [f"{name} karras" for name, s in SAMPLERS.items() if "use_karras_sigmas" in s.settings]
 FOUR = [replace(APPLE, prompt=p, seed=s) for s, p in enumerate(("a cat", "a house", "", "pizza"))]
 
 
@@ -129,7 +132,7 @@ def limit(mini: Model) -> Image.Image:
     return draw(mini, replace(CAR, steps=40, sampler="ddim"))
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", [*SAMPLERS, *KARRAS])
 def test_every_sampler_draws(mini: Model, limit: Image.Image, name: str) -> None:
     if name.startswith("lms") and importlib.util.find_spec("scipy") is None:
         with pytest.raises(BadRecipe, match="scipy"):
@@ -137,7 +140,7 @@ def test_every_sampler_draws(mini: Model, limit: Image.Image, name: str) -> None
         return
     image = draw(mini, replace(CAR, sampler=name))
     distance = np.abs(pixels(image) - pixels(limit)).mean()
-    # Another seed's picture is 60 away.
+    # Another seed's picture is 60 away. What noise it is that they add tells `test_samplers`.
     assert distance > 30 if name in ADD_NOISE else distance < 20
 
 
@@ -152,9 +155,36 @@ def test_samplers_keep_what_the_weights_were_trained_for(mini: Model) -> None:
         assert float(scheduler.alphas_cumprod[-1]) <= 2e-4
 
 
-def test_sampler_of_another_model_is_refused(mini: Model) -> None:
-    with pytest.raises(BadRecipe, match="another model"):
-        generate(mini, [replace(APPLE, sampler="FlowMatchEulerDiscreteScheduler")])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("FlowMatchEulerDiscreteScheduler", "did not learn flow matching"),
+        ("EDMEulerScheduler", "only where it is a model's own"),
+        ("BogusScheduler", "There is no sampler 'BogusScheduler'"),
+    ],
+)
+def test_class_that_is_not_the_models_own_is_refused(mini: Model, name: str, says: str) -> None:
+    with pytest.raises(BadRecipe, match=says) as caught:
+        generate(mini, [replace(APPLE, sampler=name)])
+    assert "Known: ddim" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("sampler", "schedule"),
+    [
+        ("DPM++ 2M Karras", None),
+        ("dpm++ 2m", "Karras"),
+        ("DPMSolverMultistepScheduler", "karras"),
+        ("dpmsolver++ karras", "automatic"),
+    ],
+)
+def test_one_sampler_is_kept_in_one_way_however_it_is_spelt(
+    mini: Model, sampler: str, schedule: str | None
+) -> None:
+    filled = fill(mini, replace(APPLE, sampler=sampler, schedule=schedule))
+    assert filled == fill(mini, replace(APPLE, sampler="dpm++ 2m", schedule="karras"))
+    assert (filled.sampler, filled.schedule) == ("dpm++ 2m", "karras")
+    assert fill(mini, filled) == filled
 
 
 def test_guidance_of_one_is_drawn_without_the_negative(mini: Model) -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from index.view import COLUMNS
 from sovgen.errors import BadRecipe
-from sovgen.recipe import MAX_GUIDANCE, MAX_SEED, MAX_SIDE, MAX_STEPS, SCHEDULES, Recipe
-from sovgen.samplers import ALIASES, SAMPLERS
+from sovgen.recipe import MAX_GUIDANCE, MAX_SEED, MAX_SIDE, MAX_STEPS, Recipe
+from sovgen.samplers import SAMPLERS
+from sovgen.spelling import ALIASES, SCHEDULES
 
 FOX = Recipe("a red fox", seed=7)
 
@@ -111,22 +112,11 @@ def test_missing_prompt_is_refused() -> None:
         Recipe.from_dict({"seed": 1})
 
 
-def test_sampler_is_known_by_the_names_of_others() -> None:
-    for name in ("Euler a", "DPM++ 2M Karras", "UniPC", "euler_ancestral", "LMS"):
-        assert Recipe("a fox", sampler=name).sampler == name
-
-
-def test_a_near_miss_is_told() -> None:
-    with pytest.raises(BadRecipe) as caught:
-        Recipe("a fox", sampler="eulerr a")
-    assert "euler a" in caught.value.hint
-
-
-def test_sampler_that_cannot_be_seeded_by_picture_is_refused_with_the_reason() -> None:
-    with pytest.raises(BadRecipe, match="whole batch") as caught:
-        Recipe("a fox", sampler="dpmsolver_sde")
-    assert "dpm++ sde" in caught.value.hint
-    assert Recipe("a fox", sampler="DPM++ SDE Karras").sampler == "DPM++ SDE Karras"
+def test_two_schedules_in_one_recipe_are_refused() -> None:
+    with pytest.raises(BadRecipe, match="already has the schedule karras") as caught:
+        Recipe("a fox", sampler="Euler Karras", schedule="beta")
+    assert "euler with --schedule beta" in caught.value.hint
+    assert Recipe("a fox", sampler="Euler Karras", schedule="automatic").sampler == "Euler Karras"
 
 
 def test_every_field_has_a_column_of_its_own_in_libraries() -> None:

@@ -1,0 +1,167 @@
+"""Samplers are diffusers' own: each gives the latents of its class, called directly."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+
+from sovgen.errors import BadRecipe
+from sovgen.generate.conditioning import condition
+from sovgen.generate.filling import fill
+from sovgen.generate.sampling import denoise, draw_noise, generators
+from sovgen.generate.schedulers import build_scheduler
+from sovgen.models.load import Model, load_model
+from sovgen.recipe import Recipe
+from sovgen.samplers import SAMPLERS, name_of
+from sovgen.spelling import settle
+
+pytestmark = [
+    # diffusers' schedulers meet numpy 2.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:numpy"),
+]
+
+TOLERANCE = 1e-4
+FOX = Recipe("a fox", seed=5, steps=6, guidance=1.0, width=64, height=64)
+MULTI, SINGLE = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
+SDE = {"algorithm_type": "sde-dpmsolver++"}
+KARRAS, EXPONENTIAL = {"use_karras_sigmas": True}, {"use_exponential_sigmas": True}
+# A1111's name, and by diffusers' documentation the class and the settings that it stands for.
+CALLED: dict[str, tuple[str, dict[str, Any]]] = {
+    "DDIM": ("DDIMScheduler", {}),
+    "DDPM": ("DDPMScheduler", {}),
+    "PLMS": ("PNDMScheduler", {"skip_prk_steps": True}),
+    "LMS": ("LMSDiscreteScheduler", {}),
+    "Euler": ("EulerDiscreteScheduler", {}),
+    "Euler SGM Uniform": ("EulerDiscreteScheduler", {"timestep_spacing": "trailing"}),
+    "Euler a": ("EulerAncestralDiscreteScheduler", {}),
+    "Euler a Simple": ("EulerAncestralDiscreteScheduler", {"timestep_spacing": "trailing"}),
+    "Heun": ("HeunDiscreteScheduler", {}),
+    "DPM2": ("KDPM2DiscreteScheduler", {}),
+    "DPM2 a": ("KDPM2AncestralDiscreteScheduler", {}),
+    "DPM2 a Karras": ("KDPM2AncestralDiscreteScheduler", KARRAS),
+    "DPM++ 2M": (MULTI, {}),
+    "DPM++ 2M Karras": (MULTI, KARRAS),
+    "DPM++ 2M SDE": (MULTI, SDE),
+    "DPM++ 2M SDE Karras": (MULTI, SDE | KARRAS),
+    "DPM++ 2M SDE Exponential": (MULTI, SDE | EXPONENTIAL),
+    "DPM++ 2M SDE Heun": (MULTI, SDE | {"solver_type": "heun"}),
+    "DPM++ 2M SDE Heun Karras": (MULTI, SDE | KARRAS | {"solver_type": "heun"}),
+    "DPM++ 2M SDE Heun Exponential": (MULTI, SDE | EXPONENTIAL | {"solver_type": "heun"}),
+    "DPM++ 3M SDE": (MULTI, SDE | {"solver_order": 3}),
+    "DPM++ 3M SDE Karras": (MULTI, SDE | KARRAS | {"solver_order": 3}),
+    "DPM++ 3M SDE Exponential": (MULTI, SDE | EXPONENTIAL | {"solver_order": 3}),
+    "DPM++ SDE": (SINGLE, SDE),
+    "DPM++ SDE Karras": (SINGLE, SDE | KARRAS),
+    "DPM++ 2S": (SINGLE, {}),
+    "DEIS": ("DEISMultistepScheduler", {}),
+    "SA-Solver": ("SASolverScheduler", {}),
+    "UniPC": ("UniPCMultistepScheduler", {}),
+    "LCM": ("LCMScheduler", {}),
+    "TCD": ("TCDScheduler", {}),
+}
+WITHOUT_SCIPY = [name for name in CALLED if name != "LMS" or importlib.util.find_spec("scipy")]
+
+
+@pytest.fixture(scope="module")
+def sd1(tiny_models: Path) -> Model:
+    return load_model(tiny_models / "sd1", device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def called(sd1: Model) -> dict[str, torch.Tensor]:
+    """Latents by A1111's name, from steps that diffusers' classes take on their own."""
+    return {name: directly(sd1, *CALLED[name]) for name in WITHOUT_SCIPY}
+
+
+@torch.inference_mode()
+def directly(model: Model, kind: str, settings: dict[str, Any]) -> torch.Tensor:
+    """Latents by that class alone, its noise drawn from the picture's own generator."""
+    scheduler = getattr(diffusers, kind).from_config(model.own_scheduler.config, **settings)
+    scheduler.set_timesteps(FOX.steps)
+    chances, states = begun(model)
+    latents = draw_noise(model, 64, 64, chances) * scheduler.init_noise_sigma
+    # Pipelines turn the noise of DDIM and TCD off, which have a say in it.
+    given = taken(scheduler.step, generator=chances, eta=0.0)
+    for when in scheduler.timesteps:
+        seen = scheduler.scale_model_input(latents, when)
+        [answer] = model.denoiser(seen, when, encoder_hidden_states=states, return_dict=False)
+        latents = scheduler.step(answer, when, latents, return_dict=False, **given)[0]
+    return latents
+
+
+def begun(model: Model) -> tuple[list[torch.Generator], torch.Tensor]:
+    return generators([FOX.seed]), condition(model, [FOX.prompt], [""], guided=False).states
+
+
+def taken(step: Callable[..., Any], **given: object) -> dict[str, object]:
+    return {k: v for k, v in given.items() if k in inspect.signature(step).parameters}
+
+
+@torch.inference_mode()
+def ours(model: Model, name: str) -> torch.Tensor:
+    chances = generators([FOX.seed])
+    noise = draw_noise(model, 64, 64, chances)
+    texts = condition(model, [FOX.prompt], [""], guided=False)
+    recipe = fill(model, replace(FOX, sampler=name))
+    return denoise(model, texts, noise, chances, recipe)
+
+
+@pytest.mark.parametrize("name", WITHOUT_SCIPY)
+def test_steps_are_those_of_diffusers_class(
+    sd1: Model, called: dict[str, torch.Tensor], name: str
+) -> None:
+    assert torch.allclose(ours(sd1, name), called[name], atol=TOLERANCE)
+
+
+def test_no_sampler_could_stand_in_anothers_place(called: dict[str, torch.Tensor]) -> None:
+    for one, other in combinations(called, 2):
+        apart = float((called[one] - called[other]).abs().max())
+        assert apart > 20 * TOLERANCE, (one, other, apart)
+
+
+def test_every_sampler_was_called() -> None:
+    assert {settle(name, None)[0] for name in CALLED} == set(SAMPLERS)
+
+
+# What was kept of pictures, by a model's own scheduler and no other, since recipes have a sampler.
+@pytest.mark.parametrize(
+    ("kind", "settings", "kept"),
+    [
+        ("EulerDiscreteScheduler", {}, "euler"),
+        ("EulerDiscreteScheduler", KARRAS, "euler karras"),
+        ("EulerDiscreteScheduler", EXPONENTIAL, "euler"),
+        ("DEISMultistepScheduler", KARRAS, "deis"),
+        (MULTI, {"solver_order": 3}, "dpm++ 2m"),
+        (MULTI, SDE | {"solver_type": "heun"} | KARRAS, "dpm++ 2m sde karras"),
+        ("EDMEulerScheduler", {}, "EDMEulerScheduler"),
+        ("FlowMatchEulerDiscreteScheduler", {"shift": 3.0}, "euler"),
+        ("FlowMatchEulerDiscreteScheduler", {"shift": 3.0}, "FlowMatchEulerDiscreteScheduler"),
+        ("FlowMatchLCMScheduler", {}, "FlowMatchLCMScheduler"),
+    ],
+)
+def test_kept_recipe_still_draws_with_the_models_own(
+    kind: str, settings: dict[str, Any], kept: str
+) -> None:
+    own = getattr(diffusers, kind)(**settings)
+    if not kept.startswith("FlowMatchEuler"):
+        assert name_of(kind, own.config) == kept
+    built = build_scheduler(kept, own)
+    assert type(built) is type(own)
+    assert dict(built.config) == dict(own.config)
+
+
+def test_schedule_that_a_class_does_not_have_is_refused_with_its_name(sd1: Model) -> None:
+    with pytest.raises(BadRecipe, match="EulerAncestralDiscreteScheduler does not have it"):
+        build_scheduler("Euler a Karras", sd1.own_scheduler)
+    with pytest.raises(BadRecipe, match="distilled"):
+        build_scheduler("LCM Karras", sd1.own_scheduler)
