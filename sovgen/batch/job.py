@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sovgen.recipe import OWN, Recipe
-from sovgen.samplers import sampler_name
+from sovgen.spelling import read_schedule, settle
 from sovgen.weighted import one_spelling
 
 ID_LENGTH = 16
@@ -60,12 +60,24 @@ def own(recipe: Recipe) -> tuple[object, ...]:
 
 def _spelled(recipe: Recipe) -> Recipe:
     """The recipe with the one spelling of each name that has several."""
+    sampler, schedule = _sampler(recipe)
     return replace(
         recipe,
-        sampler=recipe.sampler and sampler_name(recipe.sampler),
+        sampler=sampler,
+        schedule=schedule,
         loras=tuple(map(one_spelling, recipe.loras)),
         reference=tuple(map(one_spelling, recipe.reference)),
     )
+
+
+def _sampler(recipe: Recipe) -> tuple[str | None, str | None]:
+    if recipe.sampler:
+        return settle(recipe.sampler, recipe.schedule)
+    if recipe.schedule is None:
+        return None, None
+    # Said of the model's own sampler, evenly is something else than nothing.
+    meant = read_schedule(recipe.schedule)
+    return None, "uniform" if meant == "" else meant
 
 
 def _canonical(values: dict[str, object]) -> str:

@@ -123,6 +123,22 @@ def test_a_recipe_is_one_job_however_it_is_spelled(read: Read) -> None:
     assert told(apart, "loras") == [((name,),) for name in names if name != "x:-0"]
 
 
+def test_a_job_is_one_however_its_schedule_is_said(read: Read) -> None:
+    text = """
+    prompt = "a fox"
+    [matrix]
+    sampler = ["DPM++ 2M SGM Uniform", "DPMSolverMultistepScheduler simple"]
+    """
+    [job] = read("plan.toml", text).jobs()
+    [other] = read("p.toml", 'prompt = "a fox"\nsampler = "dpm++ 2m"\nschedule = "Simple"').jobs()
+    assert job == other and (job.recipe.sampler, job.recipe.schedule) == ("dpm++ 2m", "simple")
+    # of the model's own sampler, which may bring a schedule, evenly says more than nothing
+    own = 'prompt = "a"\n[matrix]\nschedule = ["Uniform", "normal", "sgm uniform"]'
+    assert told(read("q.toml", own), "schedule") == [("uniform",), ("simple",)]
+    [plain] = read("r.toml", 'prompt = "a"\nschedule = "Automatic"').jobs()
+    assert plain.recipe.schedule is None
+
+
 def test_a_sample_is_the_same_every_time_and_holds_nothing_twice(read: Read) -> None:
     text = 'prompts = ["{a|b|c|d} {a|b|c|d} {a|b|c|d}"]\nsample = 10\nseed = 3'
     first, second = (told(read("plan.toml", text), "prompt") for _ in range(2))
