@@ -106,7 +106,8 @@ def _spacing(name: str, cls: Any, schedule: str | None) -> dict[str, object]:  #
         raise _cannot_follow(
             name, schedule, "it steps along the timesteps that its weights were distilled for"
         )
-    if key not in known:
+    # the class that stands for one whose library is missing takes no settings: see `_configured`
+    if key not in known and not hasattr(cls, "_backends"):
         raise _cannot_follow(name, schedule, f"diffusers' {cls.__name__} does not have it")
     return {**{flag: False for flag in FLAGS if flag in known}, key: value}
 
