@@ -24,15 +24,20 @@ SUMS = "SHA256SUMS"
 # A file changed twice within one tick of its file system's clock keeps its modification time,
 # so that what was read of a file this young is not remembered.
 _SETTLED_S = 2.0
+_BLOCK = 4 * 2**20
 
 
-def sha256_of(path: Path, *, fresh: bool = False) -> str:
+def sha256_of(
+    path: Path, *, fresh: bool = False, on_read: Callable[[int], None] = lambda read: None
+) -> str:
     """The file's sha256 in hex; `fresh` reads it again whatever is remembered.
+
+    on_read: told how many bytes more were read
 
     Raises:
         OSError: the file cannot be read.
     """
-    return remembered("sha256", [path], lambda: _digest(path), fresh=fresh)
+    return remembered("sha256", [path], lambda: _digest(path, on_read), fresh=fresh)
 
 
 def remembered(
@@ -91,9 +96,13 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("sovgen")
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(path: Path, on_read: Callable[[int], None]) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            on_read(len(block))
+    return digest.hexdigest()
 
 
 def _is(path: Path, digest: str, fresh: bool) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,7 +174,9 @@ def add(path: Path, name: str | None) -> None:
     """
     from sovgen.models.keeping import add_model
 
-    click.echo(add_model(path, name))
+    with _megabytes("Reading") as on_progress:
+        place = add_model(path, name, on_progress)
+    click.echo(place)
 
 
 @click.command(epilog="Example: sovgen models remove mine --yes")
@@ -211,13 +215,16 @@ def pull(
     from sovgen.models.wanted import Choice
 
     notice(f"Online for this command alone: fetching {repo} from {endpoint()}.")
-    with shown("Fetching", "MB") as bar:
-
-        def on_progress(done: int, total: int) -> None:
-            bar(done // 10**6, total // 10**6)
-
+    with _megabytes("Fetching") as on_progress:
         found = pull_model(repo, name, revision, Choice(file, variant), on_progress)
     click.echo(found.path)
+
+
+@contextmanager
+def _megabytes(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that is told bytes."""
+    with shown(what, "MB") as bar:
+        yield lambda done, total: bar(done // 10**6, total // 10**6)
 
 
 @click.command("export-clip", epilog="Example: sovgen models export-clip ~/models/sovgen-clip")

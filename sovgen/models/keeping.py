@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from index.hashes import sha256_of
@@ -17,7 +17,7 @@ from sovgen.models.additions.addition import find_addition
 from sovgen.models.additions.kinds import ADAPTER, MODEL, kind_of
 from sovgen.models.additions.shelf import find_shelved
 from sovgen.models.description import read_layout
-from sovgen.models.hub import fetch_model
+from sovgen.models.hub import OnProgress, fetch_model
 from sovgen.models.kept import forget, keep
 from sovgen.models.layout import Layout
 from sovgen.models.store import Found, find_model, models_folder
@@ -27,10 +27,13 @@ from sovgen.models.weights import SAFE
 _FETCHING = ".fetching"
 
 
-def add_model(path: Path, name: str | None = None) -> Path:
+def add_model(
+    path: Path, name: str | None = None, on_progress: OnProgress = lambda done, total: None
+) -> Path:
     """Give a model or an addition that lies elsewhere a name here, by a link: nothing is copied.
 
-    A model's weights are read once, for their sums.
+    A model's weights are read once, for their sums; stopped meanwhile, the model has no name yet.
+    on_progress: called as on_progress(bytes so far, bytes in all)
     Returns where the link stands. Raises what `find_model`, `read_layout` and `find_addition`
     raise, and ModelUnsupported when the name is taken.
     """
@@ -50,8 +53,12 @@ def add_model(path: Path, name: str | None = None) -> Path:
     place = _free_place(name or own, SAFE if path.is_file() else "")
     place.symlink_to(path, target_is_directory=path.is_dir())
     if layout:
-        # By the link's name, under which they are then remembered for drawing.
-        keep(place, {file: sha256_of(file) for file in _weights(layout, path, place)})
+        try:
+            # By the link's name, under which they are then remembered for drawing.
+            keep(place, _read(_weights(layout, path, place), on_progress))
+        except BaseException:
+            place.unlink()
+            raise
     return place
 
 
@@ -60,7 +67,7 @@ def pull_model(
     name: str | None = None,
     revision: str | None = None,
     choice: Choice = ANY,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> Found:
     """Fetch a model from the hub and keep it by name; raises what `fetch_model` raises.
 
@@ -109,6 +116,18 @@ def _weights(layout: Layout, path: Path, place: Path) -> set[Path]:
     files = {file for part in layout.weights.values() for file in part.files}
     own = {file for file in files if file.is_relative_to(path)}
     return {place / file.relative_to(path) for file in own}
+
+
+def _read(files: set[Path], on_progress: OnProgress) -> dict[Path, str]:
+    """The sum of each, told how far it is."""
+    total, done = sum(file.stat().st_size for file in files), 0
+
+    def further(read: int) -> None:
+        nonlocal done
+        done += read
+        on_progress(done, total)
+
+    return {file: sha256_of(file, on_read=further) for file in sorted(files)}
 
 
 def _sums(fetched: Mapping[Path, str | None], single: Path, place: Path) -> dict[Path, str]:

@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 from index.bundled import BUNDLED, bundled_model
 from sovgen.errors import ModelDamaged, ModelMissing, ModelUnsupported, UnsafeWeights
 from sovgen.models.description import describe_model, reread_model, verify_model
+from sovgen.models.keeping import add_model
+from sovgen.models.kept import kept_sums
 from sovgen.models.store import find_model, list_models
 from tests import tiny
 from tests.single_file import save_single
@@ -256,3 +258,24 @@ def test_changed_byte_in_a_model_with_checksums_is_refused(tmp_path: Path) -> No
         file.write(bytes([last[0] ^ 1]))
     with pytest.raises(ModelDamaged, match=r"unet/diffusion_pytorch_model\.safetensors"):
         verify_model(copy)
+
+
+def test_adding_tells_how_far_it_has_read_and_gives_no_name_when_it_is_stopped(
+    tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("SOVGEN_CACHE", str(tmp_path / "cache"))
+    path = tiny_models / "sd1"
+
+    def stopped(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        add_model(path, "mine", stopped)
+    assert [found.name for found in list_models()] == ["sovgen-mini"]
+    told: list[tuple[int, int]] = []
+    place = add_model(path, "mine", lambda done, total: told.append((done, total)))
+    files = list(path.rglob("*.safetensors"))
+    weight = sum(file.stat().st_size for file in files)
+    assert told[-1] == (weight, weight) and told == sorted(told)
+    assert verify_model("mine") == [] and len(kept_sums(place)) == len(files)
