@@ -24,10 +24,10 @@ from __future__ import annotations
 import re
 
 NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
-_ADDITION = r"<(?:lora|lyco|hypernet):[^<>]{1,200}>"
-_SIGN = re.compile(rf"\\[()\[\]\\|]|[()\[\]]|\bBREAK\b|{_ADDITION}")
+ADDITION = r"<(?:lora|lyco|hypernet):[^<>]{1,200}>"
+_SIGN = re.compile(rf"\\[()\[\]\\|]|[()\[\]]|\bBREAK\b|{ADDITION}")
 _TOKEN = re.compile(
-    rf"\\(?P<escaped>[()\[\]\\|])|(?P<weight>:\s*{NUMBER}\s*[)\]])|(?P<break>\bBREAK\b|{_ADDITION})"
+    rf"\\(?P<escaped>[()\[\]\\|])|(?P<weight>:\s*{NUMBER}\s*[)\]])|(?P<break>\bBREAK\b|{ADDITION})"
     r"|(?P<sign>[()\[\]|:])"
 )
 

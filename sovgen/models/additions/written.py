@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from index.prompt import ADDITION
 from sovgen.errors import BadRecipe
 from sovgen.recipe import Recipe
 from sovgen.weighted import with_weight
 
-_NAMED = re.compile(r"\s*<(?P<kind>lora|lyco|hypernet):(?P<rest>[^<>]{1,200})>")
+_NAMED = re.compile(rf"\s*{ADDITION}")
 
 
 def take_written(recipe: Recipe) -> Recipe:
@@ -35,9 +36,9 @@ def take_written(recipe: Recipe) -> Recipe:
 
 def _named(found: re.Match[str]) -> str:
     text = found[0].strip()
-    if found["kind"] == "hypernet":
+    kind, name, *weights = text[1:-1].split(":")
+    if kind == "hypernet":
         raise BadRecipe(f"Hypernetworks are not drawn with: {text}.", "Take it out of the prompt.")
-    name, *weights = found["rest"].split(":")
     try:
         [weight] = {float(weight) for weight in weights or ("1",)}
     except ValueError:
