@@ -26,13 +26,12 @@ SUMS = "SHA256SUMS"
 _SETTLED_S = 2.0
 _BLOCK = 4 * 2**20
 
+# Told how many bytes more were read.
+OnRead = Callable[[int], None]
 
-def sha256_of(
-    path: Path, *, fresh: bool = False, on_read: Callable[[int], None] = lambda read: None
-) -> str:
+
+def sha256_of(path: Path, *, fresh: bool = False, on_read: OnRead = lambda read: None) -> str:
     """The file's sha256 in hex; `fresh` reads it again whatever is remembered.
-
-    on_read: told how many bytes more were read
 
     Raises:
         OSError: the file cannot be read.
@@ -64,6 +63,7 @@ def changed_files(
     *,
     sums: Mapping[str, str] | None = None,
     fresh: bool = False,
+    on_read: OnRead = lambda read: None,
 ) -> list[str]:
     """The names, relative to `folder`, of files that differ from its SHA256SUMS or are missing.
 
@@ -74,7 +74,7 @@ def changed_files(
     sums = published_sums(folder) if sums is None else sums
     named = {name: (folder / name).resolve() for name in sums}
     checked = (name for name, path in named.items() if not wanted or path in wanted)
-    return [name for name in checked if not _is(named[name], sums[name], fresh)]
+    return [name for name in checked if not _is(named[name], sums[name], fresh, on_read)]
 
 
 def published_sums(folder: Path) -> dict[str, str]:
@@ -96,7 +96,7 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("sovgen")
 
 
-def _digest(path: Path, on_read: Callable[[int], None]) -> str:
+def _digest(path: Path, on_read: OnRead) -> str:
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         while block := file.read(_BLOCK):
@@ -105,8 +105,8 @@ def _digest(path: Path, on_read: Callable[[int], None]) -> str:
     return digest.hexdigest()
 
 
-def _is(path: Path, digest: str, fresh: bool) -> bool:
-    return path.is_file() and sha256_of(path, fresh=fresh) == digest
+def _is(path: Path, digest: str, fresh: bool, on_read: OnRead) -> bool:
+    return path.is_file() and sha256_of(path, fresh=fresh, on_read=on_read) == digest
 
 
 def _state(files: Sequence[Path]) -> list[list[int]]:

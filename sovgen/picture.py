@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sovgen.recipe import Recipe
 from sovgen.samplers import SAMPLERS, Sampler
-from sovgen.spelling import settle
+from sovgen.spelling import SCHEDULES, settle
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -151,7 +151,7 @@ def _a1111_sampler(name: str, schedule: str | None) -> dict[str, str | None]:
     if name:
         name, schedule = settle(name, schedule)
     label = SAMPLERS.get(name, Sampler("", name)).label
-    return {"Sampler": label, "Schedule type": (schedule or "").capitalize() or None}
+    return {"Sampler": label, "Schedule type": SCHEDULES.get(schedule or "")}
 
 
 def _shown(number: float | None) -> str | None:

@@ -43,7 +43,7 @@ class Recipe:
 
     Steering:
     clip_skip: 1 .. 24, layers of the text towers counted from the last, as in A1111; 1 is the last
-    schedule: how the sigmas are spaced: karras, exponential, beta, simple, or A1111's name for it
+    schedule: how the sigmas are spaced, a name of `spelling.SCHEDULES`, or A1111's name for it
     guidance_rescale: 0 .. 1 (Lin et al., 2305.08891)
     guidance_from, guidance_until: 0 .. 1, the share of the steps between which guidance acts
     cache_interval: 2 .. 10, deep features are computed at every so manieth step (DeepCache)
@@ -231,7 +231,9 @@ def _check_backend(name: str, value: object) -> None:
 
 def _check_margins(name: str, value: object) -> None:
     sides = value.split(",") if isinstance(value, str) else []
-    if len(sides) != 4 or not all(side.isdecimal() for side in sides) or value == "0,0,0,0":
+    # One way to write each, so that one picture is not two jobs of a batch.
+    whole = all(side.isdecimal() and side == str(int(side)) for side in sides)
+    if len(sides) != 4 or not whole or value == "0,0,0,0":
         raise BadRecipe(
             f"The margins {value!r} are not four numbers of pixels.",
             'Write them as "left,top,right,bottom", such as "0,0,128,0".',

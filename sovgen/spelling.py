@@ -13,7 +13,15 @@ from collections.abc import Mapping
 from sovgen.errors import BadRecipe
 from sovgen.samplers import SAMPLERS
 
-SCHEDULES = ("karras", "exponential", "beta", "simple")
+# Each with A1111's `Schedule type`.
+SCHEDULES: Mapping[str, str] = {
+    "karras": "Karras",
+    "exponential": "Exponential",
+    "beta": "Beta",
+    "simple": "Simple",
+    "kl optimal": "KL Optimal",
+    "align your steps": "Align Your Steps",
+}
 # Left to the sampler, as if nothing were said; and not left to it, but spaced by timesteps alone.
 _OPEN, _EVEN = None, ""
 # The longer of two with one end comes first. SGM's uniform and the simple one are one in diffusers:
@@ -21,7 +29,7 @@ _OPEN, _EVEN = None, ""
 _SCHEDULES: Mapping[str, str | None] = {
     "polyexponential": "exponential",
     "sgmuniform": "simple",
-    **{name: name for name in SCHEDULES},
+    **{name.replace(" ", ""): name for name in SCHEDULES},
     **dict.fromkeys(("uniform", "normal"), _EVEN),
     "automatic": _OPEN,
 }

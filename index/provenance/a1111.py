@@ -40,7 +40,17 @@ _LABELS = {
     "variation": "Variation seed strength",
     "variation_seed": "Variation seed",
 }
-_SCHEDULES = ("karras", "exponential", "beta", "simple")
+# Its label in lower case, and what the column says.
+_SCHEDULES = {
+    "karras": "karras",
+    "exponential": "exponential",
+    "beta": "beta",
+    "simple": "simple",
+    "kl optimal": "kl optimal",
+    "align your steps": "align your steps",
+    "sgm uniform": "simple",
+    "polyexponential": "exponential",
+}
 _KNOWN = frozenset(("Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Model hash"))
 
 
@@ -90,10 +100,9 @@ def _settings(told: Mapping[str, str], prompt: str) -> dict[str, object]:
     The prompt keeps its LoRAs, which it names with their weights.
     """
     loras = tuple(f"{name}:{weight or 1}" for name, weight in _LORA.findall(prompt))
-    schedule = told.get(_LABELS["schedule"], "").lower()
     found = {
         "clip_skip": values.count(told.get(_LABELS["clip_skip"])),
-        "schedule": schedule if schedule in _SCHEDULES else None,
+        "schedule": _SCHEDULES.get(told.get(_LABELS["schedule"], "").lower()),
         "loras": loras or None,
         "vae": values.filled(told.get(_LABELS["vae"])),
         "guidance_from": values.number(told.get(_LABELS["guidance_from"])),

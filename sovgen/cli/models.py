@@ -156,7 +156,9 @@ def verify(model: str | None) -> None:
     """
     from sovgen.models.description import verify_model
 
-    if unknown := verify_model(model):
+    with _megabytes("Reading") as on_progress:
+        unknown = verify_model(model, on_progress=on_progress)
+    if unknown:
         names = printable(unknown)
         notice(f"There are no sums to compare with for {names}: nothing tells what they were.")
     else:

@@ -29,7 +29,11 @@ OPTIONS = (
     ),
     click.option("--size", callback=size, metavar="WxH", help="Pixels; else the model's own."),
     click.option("--sampler", metavar="NAME", help="Such as 'euler a'; else the model's own."),
-    click.option("--schedule", metavar="NAME", help="karras, exponential, beta or simple."),
+    click.option(
+        "--schedule",
+        metavar="NAME",
+        help="karras, exponential, beta, simple, kl optimal or align your steps.",
+    ),
     click.option(
         "--clip-skip", type=int, metavar="N", help="Read the text tower's Nth layer from the last."
     ),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sovgen.recipe import Recipe
 
 _EULER, _HEUN = "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"
+_SPACINGS = ("karras", "exponential", "beta")
 
 
 def build_flow_scheduler(name: str, own: Any, schedule: str | None) -> Any:  # noqa: ANN401
@@ -53,7 +54,7 @@ def refuse_schedule(name: str, schedule: str | None) -> None:
     One that does not fit a flow has another reason, which `build_flow_scheduler` gives.
     """
     unfit = name in SAMPLERS and name not in FLOW_SAMPLERS
-    if schedule and not unfit and (name != "euler" or schedule == "simple"):
+    if schedule and not unfit and (name != "euler" or schedule not in _SPACINGS):
         raise BadRecipe(
             f"Along a flow the sampler {name} cannot follow the schedule {schedule}.",
             "Leave the schedule out, or use euler with karras, exponential or beta.",

@@ -26,7 +26,7 @@ from sovgen.generate.fitting import fit
 from sovgen.generate.memory import batch_size, decodes_in_tiles, draw_within_memory
 from sovgen.generate.refining import check_refiner, refine
 from sovgen.generate.sampling import OnStep, denoise, generators
-from sovgen.generate.schedulers import build_scheduler
+from sovgen.generate.schedulers import scheduler_of
 from sovgen.generate.sparing import in_tiles, tiled
 from sovgen.generate.texts import reads_language
 from sovgen.generate.variation import noise_of
@@ -93,8 +93,8 @@ def generate(
     known: dict[tuple[object, ...], Additions] = {}
     jobs = [_job(model, recipe, pictures, known) for recipe in recipes]
     drawing = [job.recipe for job in jobs if not job.recipe.enlarges_alone]
-    for sampler, schedule in {(recipe.sampler, recipe.schedule) for recipe in drawing}:
-        build_scheduler(str(sampler), model.own_scheduler, schedule)
+    for recipe in {(r.sampler, r.schedule): r for r in drawing}.values():
+        scheduler_of(model, recipe)
     tell = on_notice or (lambda _: None)
     told = dict.fromkeys(notice for job in jobs for notice in job.notices)
     if drawing and model.moving:

@@ -15,7 +15,7 @@ from sovgen.errors import BadRecipe
 from sovgen.generate.beginning import Late
 from sovgen.generate.conditioning import condition
 from sovgen.generate.sampling import OnStep, denoise
-from sovgen.generate.schedulers import build_scheduler
+from sovgen.generate.schedulers import scheduler_of
 from sovgen.models.refiner import refiner_of
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def check_refiner(model: Model, recipe: Recipe) -> None:
     if recipe.upscale:
         raise BadRecipe("Enlarging takes no refiner.", "Refine with --from and --model instead.")
     refiner = refiner_of(model, recipe.refiner)
-    build_scheduler(str(recipe.sampler), refiner.own_scheduler, recipe.schedule)
-    late = Late(_scheduler(model, recipe), _strength(recipe), until=recipe.refine_from or 0.0)
+    scheduler_of(refiner, recipe)
+    late = Late(scheduler_of(model, recipe), _strength(recipe), until=recipe.refine_from or 0.0)
     late.set_timesteps(recipe.steps)
     taken, total = len(late.timesteps), late.total
     if 0 < taken < total:
@@ -74,10 +74,6 @@ def refine(
     # A refiner is not shown what is around a mask: what that protects is put back for it.
     held = replace(ground, around=None) if ground else None
     return denoise(refiner, texts, noise, chances, first, on_step, held, left=latents)
-
-
-def _scheduler(model: Model, recipe: Recipe) -> object:
-    return build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule)
 
 
 def _strength(recipe: Recipe) -> float:

@@ -18,7 +18,7 @@ from sovgen.generate.halves import corrected
 from sovgen.generate.listening import listening
 from sovgen.generate.packing import pack, unpack
 from sovgen.generate.reuse import reused
-from sovgen.generate.schedulers import build_scheduler
+from sovgen.generate.schedulers import scheduler_of
 from sovgen.generate.scoring import scored, told_sizes
 from sovgen.generate.showing import showing
 from sovgen.generate.steering import first_guidance, rescales_itself
@@ -91,7 +91,7 @@ def denoise(
         scored(model, pipe),
         corrected(pipe, model.denoiser, recipe) as handed,
     ):
-        scheduler = build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule)
+        scheduler = scheduler_of(model, recipe)
         pipe.scheduler = handed(scheduler)
         if on_moment:
             pipe.scheduler = Watched(pipe.scheduler, _unpacked(model, recipe, on_moment))

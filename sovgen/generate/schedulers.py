@@ -10,12 +10,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sovgen.errors import BadRecipe
 from sovgen.generate.flow import build_flow_scheduler, refuse_schedule
+from sovgen.generate.spacing import SPACINGS, space
 from sovgen.samplers import FLAGS, FLOW_SAMPLERS, SAMPLERS, along_flow, is_flow, name_of
 from sovgen.spelling import OWN, read_sampler, settle, unknown_sampler
+
+if TYPE_CHECKING:
+    from sovgen.models.model import Model
+    from sovgen.recipe import Recipe
 
 # For zero, so that no sigma is infinite: 100 is near enough to noise alone, and a second-order step
 # from there is still sound. (Euler, which takes steps of first order, goes to 4096.)
@@ -25,8 +30,21 @@ _OWN_SPACING = ("lcm", "tcd")
 _SIMPLE = ("timestep_spacing", "trailing")
 
 
-def build_scheduler(name: str, own: Any, schedule: str | None = None) -> Any:  # noqa: ANN401
-    """A fresh scheduler of that name, made from the model's own; schedule: as in Recipe.
+def scheduler_of(model: Model, recipe: Recipe) -> Any:  # noqa: ANN401
+    """The scheduler of a filled recipe for that model. Raises as `build_scheduler`."""
+    aligned = model.kind.aligned
+    return build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule, aligned)
+
+
+def build_scheduler(
+    name: str,
+    own: Any,  # noqa: ANN401
+    schedule: str | None = None,
+    aligned: str | None = None,
+) -> Any:  # noqa: ANN401
+    """A fresh scheduler of that name, made from the model's own.
+
+    schedule: as in Recipe; aligned: as in Family
 
     Raises BadRecipe when there is no such sampler, when it is another model's own or does not fit
     what the weights learnt, when it cannot follow the schedule, and when it needs a library that is
@@ -40,10 +58,15 @@ def build_scheduler(name: str, own: Any, schedule: str | None = None) -> Any:  #
         refuse_schedule(name, schedule)
     own_name, own_schedule = _parted(name_of(kind, own.config))
     if name == own_name and own_schedule in (None, schedule):
-        return _from_own(name, own, None if own_schedule else schedule, flow)
-    if name.endswith(OWN):
+        schedule = None if own_schedule else schedule
+        made = _from_own(name, own, schedule, flow)
+    elif name.endswith(OWN):
         raise _no_class(name, flow)
-    return build_flow_scheduler(name, own, schedule) if flow else _from_table(name, own, schedule)
+    elif flow:
+        return build_flow_scheduler(name, own, schedule)
+    else:
+        made = _from_table(name, own, schedule)
+    return space(made, schedule, aligned) if schedule in SPACINGS else made
 
 
 def _parted(own: str) -> tuple[str, str | None]:
@@ -101,7 +124,9 @@ def _spacing(name: str, cls: Any, schedule: str | None) -> dict[str, object]:  #
     if schedule is None:
         return {}
     known = inspect.signature(cls.__init__).parameters
-    key, value = _SIMPLE if schedule == "simple" else (f"use_{schedule}_sigmas", True)
+    # what `space` puts in the place of Karras' spacing
+    flag = "karras" if schedule in SPACINGS else schedule
+    key, value = _SIMPLE if schedule == "simple" else (f"use_{flag}_sigmas", True)
     if name in _OWN_SPACING:
         raise _cannot_follow(
             name, schedule, "it steps along the timesteps that its weights were distilled for"

@@ -21,6 +21,7 @@ from sovgen.models.identity import (
 from sovgen.models.kept import kept_sums
 from sovgen.models.layout import Layout
 from sovgen.models.lent import read_lent
+from sovgen.models.progress import OnProgress, metered
 from sovgen.models.single import read_file
 from sovgen.models.store import Found, find_model
 from sovgen.samplers import name_of
@@ -95,26 +96,38 @@ def reread_model(
     return model_hash(layout, fresh=True), configuration_hash(layout, fresh=True)
 
 
-def verify_model(source: str | Path | None = None, folders: Sequence[Path] = ()) -> list[str]:
+def verify_model(
+    source: str | Path | None = None,
+    folders: Sequence[Path] = (),
+    on_progress: OnProgress = lambda done, total: None,
+) -> list[str]:
     """Read every weight file again; the names of those that no sum is known of.
 
+    on_progress: called as on_progress(bytes so far, bytes in all)
     Raises ModelDamaged when one is truncated, or differs from the model's own checksums or those
     that were kept when it was added or fetched, and what `read_layout` raises.
     """
     found = find_model(source, folders)
     layout = read_layout(found)
-    known: set[Path] = set()
     # The second is a folder that lends the file its towers, as `sovgen.models.lent` says.
-    for path in dict.fromkeys((found.path, layout.path)):
-        refuse_changed(path, fresh=True)
-        refuse_changed_since(path)
-        known |= {(path / name).resolve() for name in published_sums(path)}
-        known |= {(path.parent / name).resolve() for name in kept_sums(path)}
+    paths = tuple(dict.fromkeys((found.path, layout.path)))
+    known = [file for path in paths for file in _summed(path)]
     files = sorted({file for part in layout.weights.values() for file in part.files})
-    unknown = [file for file in files if file.resolve() not in known]
+    unknown = [file for file in files if file.resolve() not in set(known)]
+    on_read = metered([*known, *unknown], on_progress)
+    for path in paths:
+        refuse_changed(path, fresh=True, on_read=on_read)
+        refuse_changed_since(path, on_read)
     for file in unknown:
-        sha256_of(file, fresh=True)
+        sha256_of(file, fresh=True, on_read=on_read)
     return [_named(file, layout.path) for file in unknown]
+
+
+def _summed(path: Path) -> list[Path]:
+    """The files whose sums are known, one of two sources twice, as often as they are read."""
+    own = [path / name for name in published_sums(path)]
+    kept = [path.parent / name for name in kept_sums(path)]
+    return [file.resolve() for file in (*own, *kept)]
 
 
 def _named(file: Path, folder: Path) -> str:

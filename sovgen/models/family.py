@@ -40,6 +40,7 @@ class Family:
     encoding: what it is called with besides the text, given whether the text is a negative
     drawing: what the pipeline is called with besides what all have in common
     scores: how beautiful a picture is that the denoiser is told of, and its negative
+    aligned: the noise levels of diffusers' `AysSchedules` that were worked out for its weights
     begins: whether it draws from noise alone; one that does not finishes pictures of others
     """
 
@@ -58,6 +59,7 @@ class Family:
     second: Literal["pooled", "mask"] | None = None
     drawing: Mapping[str, Any] = field(default_factory=dict)
     scores: tuple[float, float] | None = None
+    aligned: str | None = None
     begins: bool = True
 
     @property

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from sovgen.errors import HubUnreachable, ModelDamaged, ModelMissing
+from sovgen.models.progress import OnProgress
 from sovgen.models.wanted import ANY, INDEX, Choice, Remote, wanted_files
 from sovgen.offline import online
 
-OnProgress = Callable[[int, int], None]
 _CHUNK = 1 << 18
 
 

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from index.hashes import changed_files, sha256_of
+from index.hashes import OnRead, changed_files, sha256_of
 from sovgen.errors import ModelDamaged
 from sovgen.models.folder import INDEX, read_json
 from sovgen.models.kept import kept_sums
@@ -65,9 +65,11 @@ def _vocabularies(layout: Layout) -> Iterator[tuple[str, Path]]:
                 yield f"{part}/{path.name}", path
 
 
-def refuse_changed(folder: Path, *, fresh: bool = False) -> None:
+def refuse_changed(
+    folder: Path, *, fresh: bool = False, on_read: OnRead = lambda read: None
+) -> None:
     """Raise ModelDamaged when a file differs from the folder's own SHA256SUMS."""
-    changed = changed_files(folder, fresh=fresh)
+    changed = changed_files(folder, fresh=fresh, on_read=on_read)
     if changed:
         raise ModelDamaged(
             f"{folder.name} differs from its checksums in {', '.join(changed)}.",
@@ -75,9 +77,9 @@ def refuse_changed(folder: Path, *, fresh: bool = False) -> None:
         )
 
 
-def refuse_changed_since(path: Path) -> None:
+def refuse_changed_since(path: Path, on_read: OnRead = lambda read: None) -> None:
     """Raise ModelDamaged when a weight file, read again, is not what was added or fetched."""
-    changed = changed_files(path.parent, sums=kept_sums(path), fresh=True)
+    changed = changed_files(path.parent, sums=kept_sums(path), fresh=True, on_read=on_read)
     if changed:
         raise ModelDamaged(
             f"{path.stem if path.is_file() else path.name} is not what was added or fetched; "

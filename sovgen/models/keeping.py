@@ -17,9 +17,10 @@ from sovgen.models.additions.addition import find_addition
 from sovgen.models.additions.kinds import ADAPTER, MODEL, kind_of
 from sovgen.models.additions.shelf import find_shelved
 from sovgen.models.description import read_layout
-from sovgen.models.hub import OnProgress, fetch_model
+from sovgen.models.hub import fetch_model
 from sovgen.models.kept import forget, keep
 from sovgen.models.layout import Layout
+from sovgen.models.progress import OnProgress, metered
 from sovgen.models.store import Found, find_model, models_folder
 from sovgen.models.wanted import ABOUT, ANY, Choice
 from sovgen.models.weights import SAFE
@@ -120,14 +121,8 @@ def _weights(layout: Layout, path: Path, place: Path) -> set[Path]:
 
 def _read(files: set[Path], on_progress: OnProgress) -> dict[Path, str]:
     """The sum of each, told how far it is."""
-    total, done = sum(file.stat().st_size for file in files), 0
-
-    def further(read: int) -> None:
-        nonlocal done
-        done += read
-        on_progress(done, total)
-
-    return {file: sha256_of(file, on_read=further) for file in sorted(files)}
+    on_read = metered(files, on_progress)
+    return {file: sha256_of(file, on_read=on_read) for file in sorted(files)}
 
 
 def _sums(fetched: Mapping[Path, str | None], single: Path, place: Path) -> dict[Path, str]:

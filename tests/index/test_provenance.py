@@ -135,12 +135,12 @@ class TestA1111:
 
     def test_settings_with_columns_are_typed_and_others_kept_as_written(self) -> None:
         making = png(
-            parameters="a fox\nSteps: 20, Sampler: Euler, Schedule type: Align Your Steps, "
+            parameters="a fox\nSteps: 20, Sampler: Euler, Schedule type: Align Your Steps GITS, "
             "Clip skip: 2, Skip Early CFG: 0.2, Seed: 1"
         )
         assert making is not None
         assert making.settings == {"clip_skip": 2, "guidance_from": 0.2}
-        assert making.extra == {"Schedule type": "Align Your Steps"}
+        assert making.extra == {"Schedule type": "Align Your Steps GITS"}
 
     def test_a_refiner_and_a_variation_are_read_where_both_their_halves_are_told(self) -> None:
         line = "a fox\nSteps: 20, Sampler: Euler, Seed: 1, Variation seed: 5, "

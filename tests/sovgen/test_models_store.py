@@ -278,4 +278,7 @@ def test_adding_tells_how_far_it_has_read_and_gives_no_name_when_it_is_stopped(
     files = list(path.rglob("*.safetensors"))
     weight = sum(file.stat().st_size for file in files)
     assert told[-1] == (weight, weight) and told == sorted(told)
-    assert verify_model("mine") == [] and len(kept_sums(place)) == len(files)
+    assert len(kept_sums(place)) == len(files)
+    told.clear()
+    assert verify_model("mine", on_progress=lambda done, total: told.append((done, total))) == []
+    assert told[-1] == (weight, weight) and told == sorted(told)

@@ -18,7 +18,7 @@ from sovgen.errors import BadRecipe
 from sovgen.generate.conditioning import condition
 from sovgen.generate.filling import fill
 from sovgen.generate.sampling import denoise, draw_noise, generators
-from sovgen.generate.schedulers import build_scheduler
+from sovgen.generate.schedulers import build_scheduler, scheduler_of
 from sovgen.models.load import Model, load_model
 from sovgen.recipe import Recipe
 from sovgen.samplers import SAMPLERS, name_of
@@ -69,7 +69,9 @@ CALLED: dict[str, tuple[str, dict[str, Any]]] = {
     "LCM": ("LCMScheduler", {}),
     "TCD": ("TCDScheduler", {}),
 }
-WITHOUT_SCIPY = [name for name in CALLED if name != "LMS" or importlib.util.find_spec("scipy")]
+SCIPY = importlib.util.find_spec("scipy") is not None
+WITHOUT_SCIPY_ALONE = [name for name in SAMPLERS if name != "lms" or SCIPY]
+WITHOUT_SCIPY = [name for name in CALLED if name != "LMS" or SCIPY]
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +133,51 @@ def test_no_sampler_could_stand_in_anothers_place(called: dict[str, torch.Tensor
 
 def test_every_sampler_was_called() -> None:
     assert {settle(name, None)[0] for name in CALLED} == set(SAMPLERS)
+
+
+# Six of ComfyUI's `kl_optimal` from 14.6146 to 0.0292; and of Align Your Steps' levels for SD 1.5
+# every second.
+LEVELS = {
+    "KL Optimal": [14.6146, 2.6329, 1.2948, 0.7117, 0.3357, 0.0292],
+    "Align Your Steps": [14.615, 3.861, 1.886, 0.963, 0.399, 0.029],
+}
+
+
+@pytest.mark.parametrize("schedule", LEVELS)
+def test_levels_are_those_of_their_authors(sd1: Model, schedule: str) -> None:
+    scheduler = scheduler_of(sd1, fill(sd1, replace(FOX, sampler=f"Euler {schedule}")))
+    scheduler.set_timesteps(FOX.steps)
+    given = diffusers.EulerDiscreteScheduler.from_config(sd1.own_scheduler.config)
+    given.set_timesteps(sigmas=[*LEVELS[schedule], 0.0])
+    assert scheduler.sigmas.tolist() == pytest.approx(given.sigmas.tolist(), abs=1e-3)
+    assert scheduler.timesteps.tolist() == pytest.approx(given.timesteps.tolist(), abs=0.1)
+
+
+@pytest.mark.parametrize("schedule", LEVELS)
+def test_who_follows_karras_follows_them(sd1: Model, schedule: str) -> None:
+    followed = set()
+    for name in WITHOUT_SCIPY_ALONE:
+        recipe = Recipe("a fox", sampler=name, schedule="karras", steps=6)
+        try:
+            scheduler_of(sd1, fill(sd1, recipe))
+        except BadRecipe:
+            with pytest.raises(BadRecipe, match="cannot follow the schedule"):
+                scheduler_of(sd1, fill(sd1, replace(recipe, schedule=schedule)))
+            continue
+        scheduler = scheduler_of(sd1, fill(sd1, replace(recipe, schedule=schedule)))
+        scheduler.set_timesteps(6)
+        for level in LEVELS[schedule]:
+            assert float((scheduler.sigmas - level).abs().min()) < 1e-3, (name, level)
+        followed.add(name)
+    assert {"dpm++ 2m", "heun", "unipc", "dpm2 a", "dpm++ sde"} <= followed
+
+
+def test_no_steps_were_aligned_for_other_models(tiny_transformers: Path) -> None:
+    recipe = replace(FOX, sampler="euler", schedule="ALIGN_your steps")
+    for name, why in (("sd3", "Along a flow"), ("pixart", "for Stable Diffusion 1.5 and XL alone")):
+        model = load_model(tiny_transformers / name, device="cpu", dtype="float32")
+        with pytest.raises(BadRecipe, match=why):
+            scheduler_of(model, fill(model, recipe))
 
 
 # What was kept of pictures, by a model's own scheduler and no other, since recipes have a sampler.

@@ -66,6 +66,7 @@ SD = Family(
     defaults=_unless_few(25, 7.0),
     guidance=_guidance,
     encoding=_encoding,
+    aligned="StableDiffusionSigmas",
 )
 # diffusers' pipeline of the base model drives it, too: of the two towers it lacks the first.
 SDXL_REFINER = Family(
@@ -85,6 +86,7 @@ SDXL_REFINER = Family(
     side=128,
     scores=(6.0, 2.5),
     begins=False,
+    aligned="StableDiffusionXLSigmas",
 )
 SDXL = Family(
     pipeline="StableDiffusionXLPipeline",
@@ -99,4 +101,5 @@ SDXL = Family(
     guidance=_guidance,
     encoding=_encoding,
     second="pooled",
+    aligned="StableDiffusionXLSigmas",
 )
