@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 class Sampler:
     """A diffusers scheduler class and the settings that make it this sampler.
 
+    scheduler: the class's name; diffusers', or else of `generate.ancestral`
     label: A1111's `Sampler`
     """
 
@@ -51,6 +52,7 @@ SAMPLERS: Mapping[str, Sampler] = {
     "dpm++ 3m sde": Sampler(_MULTI, "DPM++ 3M SDE", _2M_SDE | _3RD | _PLAIN),
     "dpm++ sde": Sampler(_SINGLE, "DPM++ SDE", _2M_SDE | _ZERO | _PLAIN),
     "dpm++ 2s": Sampler(_SINGLE, "DPM++ 2S", _2S | _PLAIN),
+    "dpm++ 2s a": Sampler("DPM2SAncestralScheduler", "DPM++ 2S a", _PLAIN),
     "deis": Sampler("DEISMultistepScheduler", "DEIS", _PLAIN),
     "sa": Sampler("SASolverScheduler", "SA-Solver", _PLAIN),
     "unipc": Sampler("UniPCMultistepScheduler", "UniPC", _PLAIN),

@@ -50,6 +50,7 @@ ALIASES: Mapping[str, str] = {
     "dpmsolver++": "dpm++ 2m",
     "dpmsolver multistep": "dpm++ 2m",
     "dpmsolver singlestep": "dpm++ 2s",
+    "dpm++ 2s ancestral": "dpm++ 2s a",
     "unipc multistep": "unipc",
     "deis multistep": "deis",
     "sasolver": "sa",
@@ -61,10 +62,6 @@ _UNDRAWN: Mapping[str, tuple[str, str]] = {
         "diffusers draws its noise for a whole batch at once, so that one seed would not be one "
         "picture",
         "Use dpm++ sde, the same method with noise of each picture's own.",
-    ),
-    "dpm++ 2s a": (
-        "diffusers has no DPM++ 2S that adds noise",
-        "Use dpm++ 2s, the same steps without noise, or dpm++ sde, which adds it.",
     ),
     "dpm fast": (
         "diffusers has no solver that lays out its steps so",

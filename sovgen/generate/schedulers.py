@@ -1,8 +1,8 @@
 """Schedulers: a sampler's name becomes a diffusers scheduler that fits the model.
 
-Every sampler is diffusers' own class, configured from the model's own scheduler, so that what the
-weights were trained for (betas, prediction type, zero terminal SNR, spacing) is kept. Knows
-nothing of pictures.
+Every sampler but one is diffusers' own class, configured from the model's own scheduler, so that
+what the weights were trained for (betas, prediction type, zero terminal SNR, spacing) is kept.
+Knows nothing of pictures.
 """
 
 from __future__ import annotations
@@ -82,8 +82,10 @@ def _from_own(name: str, own: Any, schedule: str | None, flow: bool) -> Any:  # 
 def _from_table(name: str, own: Any, schedule: str | None) -> Any:  # noqa: ANN401
     import diffusers
 
+    from sovgen.generate import ancestral
+
     sampler = SAMPLERS[name]
-    cls = getattr(diffusers, sampler.scheduler)
+    cls = getattr(ancestral, sampler.scheduler, None) or getattr(diffusers, sampler.scheduler)
     settings = {**sampler.settings, **_spacing(name, cls, schedule)}
     return _begin_at_first(_configured(name, cls, own.config, settings | _zero_snr(cls, own)))
 

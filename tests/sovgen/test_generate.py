@@ -33,7 +33,7 @@ pytestmark = [
 APPLE = Recipe("a red apple", seed=11, steps=3, guidance=3.0)
 CAR = Recipe("a blue car on a yellow background", seed=3, steps=12, guidance=1.0)
 ADD_NOISE = [
-    *("ddpm", "euler a", "dpm2 a", "dpm2 a karras"),
+    *("ddpm", "euler a", "dpm2 a", "dpm2 a karras", "dpm++ 2s a", "dpm++ 2s a karras"),
     *("dpm++ 2m sde", "dpm++ 2m sde karras", "dpm++ 2m sde heun", "dpm++ 2m sde heun karras"),
     *("dpm++ 3m sde", "dpm++ 3m sde karras", "dpm++ sde", "dpm++ sde karras", "lcm", "sa"),
     "sa karras",
