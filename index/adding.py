@@ -91,10 +91,14 @@ def add(
 
 def _is_housekeeping(path: Path, root: Path) -> bool:
     """Whether a file is the library's own: a folder that holds the library may be added."""
-    place = Path(os.path.abspath(path))
-    if not place.is_relative_to(root):
-        return False
-    return place.relative_to(root).parts[0] in {"thumbs", "trash", "vectors", "locks"}
+    within = _within(path, root)
+    return within is not None and within.parts[0] in {"thumbs", "trash", "vectors", "locks"}
+
+
+def _within(path: Path, root: Path) -> Path | None:
+    """The file's path in the library, whichever way leads to it; None where it stands outside."""
+    real, home = Path(os.path.realpath(path.parent)) / path.name, os.path.realpath(root)
+    return real.relative_to(home) if real.is_relative_to(home) else None
 
 
 def _batches(files: Sequence[Path]) -> Iterator[tuple[list[Read], list[Failure]]]:
@@ -150,8 +154,8 @@ def _taken(
 def _remove_moved(root: Path, taken: Sequence[tuple[Incoming, Taken]]) -> None:
     """The last step of a move: the copy is committed, so the source can go."""
     for incoming, _ in taken:
-        place = Path(os.path.abspath(incoming.record.path))
-        if not place.is_relative_to(root):
+        place = incoming.record.path
+        if _within(place, root) is None:
             faults.reach("moving")
             with disk_refusals(place.parent):
                 place.unlink(missing_ok=True)

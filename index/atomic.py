@@ -46,7 +46,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
                 os.unlink(temporary)
             raise
         if durable:
-            _settle(path.parent)
+            sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -67,7 +67,22 @@ def disk_refusals(folder: Path) -> Iterator[None]:
         raise
 
 
-def _settle(folder: Path) -> None:
+def give_name(source: Path, target: Path) -> None:
+    """Let a file have a name that must be free; the old one may stay, and is the caller's to drop.
+
+    Raises FileExistsError, and OSError with EXDEV where the name is on another disk.
+    """
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.EXDEV):
+            raise
+        # No hard links here (FAT, some network disks): reserve the name, then rename over it.
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.replace(source, target)
+
+
+def sync_folder(folder: Path) -> None:
     """Make a rename last: on POSIX a folder's entries reach the disk by their own fsync."""
     if os.name != "posix":
         return

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index import faults, hiding, journal
-from index.atomic import disk_refusals
+from index.atomic import disk_refusals, give_name
 from index.errors import ExportExists, LibraryDamaged, LibraryExists, NoLibrary
 from index.places import Place, places
 from index.placing import make_folders
@@ -117,7 +117,7 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
                 file.flush()
                 os.fsync(file.fileno())
             faults.reach("archived")
-            os.link(name, path)
+            give_name(Path(name), path)
         finally:
             Path(name).unlink(missing_ok=True)
 

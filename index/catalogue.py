@@ -6,7 +6,7 @@ This file opens nothing and touches no picture file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +78,19 @@ def resolve(connection: duckdb.DuckDBPyConnection, prefix: str, *, hidden: bool 
         told = f": {some}" if some else ""
         raise AmbiguousId(f"Several ids begin with {prefix!r}{told}.", "Give more characters.")
     return int(rows[0][0])
+
+
+def resolve_all(connection: duckdb.DuckDBPyConnection, prefixes: Iterable[str]) -> list[int]:
+    """The numbers of the pictures, each once, in the order given; raises as `resolve`."""
+    wanted = list(prefixes)
+    # whole ids in one scan, where each beginning takes one of its own
+    rows = connection.execute(
+        "SELECT id, seq FROM pictures WHERE id IN ? AND seq NOT IN (SELECT seq FROM deleted)",
+        [[prefix.lower() for prefix in wanted]],
+    ).fetchall()
+    whole = dict(rows)
+    found = (whole.get(p.lower()) or resolve(connection, p) for p in wanted)
+    return list(dict.fromkeys(found))
 
 
 def entries(

@@ -32,7 +32,7 @@ def catch_up(connection: duckdb.DuckDBPyConnection, root: Path) -> int:
         return 0
     told = journal.since(root, journal.number(connection))
     gone = [key for key, remark in told.items() if remark.get("gone")]
-    put_back(connection, {key: remark for key, remark in told.items() if key not in set(gone)})
+    put_back(connection, {key: remark for key, remark in told.items() if not remark.get("gone")})
     _let_go(connection, gone)
     unsettle(connection, [name for kind, name in told if kind == "picture"])
     journal.begin(connection, root)

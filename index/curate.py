@@ -42,7 +42,7 @@ def tag(library: Library | Store, prefixes: Sequence[str], tags: Sequence[str]) 
     """
     names = [normal_tag(name) for name in tags]
     with _store(library).writing() as connection:
-        numbers = _resolved(connection, prefixes)
+        numbers = catalogue.resolve_all(connection, prefixes)
         result = connection.execute(
             "INSERT INTO tags SELECT picture, tag, 'hand', NULL FROM "
             "(SELECT DISTINCT unnest($1::BIGINT[]) AS picture) CROSS JOIN "
@@ -62,7 +62,7 @@ def untag(library: Library | Store, prefixes: Sequence[str], tags: Sequence[str]
     """
     names = [normal_tag(name) for name in tags]
     with _store(library).writing() as connection:
-        numbers = _resolved(connection, prefixes)
+        numbers = catalogue.resolve_all(connection, prefixes)
         connection.execute(
             "INSERT INTO refused SELECT picture, tag FROM tags "
             "WHERE source = 'clip' AND picture IN ? AND tag IN ?",
@@ -162,7 +162,7 @@ def add_to_set(
     with store.writing() as connection:
         name = _required(connection, name)
         held, last = _members(connection, name)
-        chosen = _resolved(connection, prefixes)
+        chosen = catalogue.resolve_all(connection, prefixes)
         fresh = [number for number in chosen if number not in held]
         _place(connection, name, fresh, last)
         if at is not None:
@@ -179,7 +179,7 @@ def remove_from_set(library: Library | Store, name: str, prefixes: Sequence[str]
     store = _store(library)
     with store.writing() as connection:
         name = _required(connection, name)
-        numbers = _resolved(connection, prefixes)
+        numbers = catalogue.resolve_all(connection, prefixes)
         if was_hidden := hiding.is_hidden(connection, name):
             trash.unsettle(connection, numbers)
         result = connection.execute(
@@ -225,14 +225,9 @@ def _store(library: Library | Store) -> Store:
     return library if isinstance(library, Store) else library.store
 
 
-def _resolved(connection: duckdb.DuckDBPyConnection, prefixes: Sequence[str]) -> list[int]:
-    """The numbers of the pictures, each once, in the order given."""
-    return list(dict.fromkeys(catalogue.resolve(connection, prefix) for prefix in prefixes))
-
-
 def _curated(connection: duckdb.DuckDBPyConnection, prefixes: Sequence[str]) -> list[int]:
     """The numbers of the pictures, each with a row in `curation`."""
-    numbers = _resolved(connection, prefixes)
+    numbers = catalogue.resolve_all(connection, prefixes)
     connection.execute(
         "INSERT INTO curation (picture) SELECT picture FROM "
         "(SELECT unnest($1::BIGINT[]) AS picture) WHERE picture NOT IN "
@@ -278,12 +273,14 @@ def _reorder(
     connection: duckdb.DuckDBPyConnection, name: str, chosen: Sequence[int], at: int
 ) -> None:
     """Let the chosen members of a set begin at a place among those that it shows."""
-    rest = [number for number in _members(connection, name)[0] if number not in chosen]
+    moved = set(chosen)
+    rest = [number for number in _members(connection, name)[0] if number not in moved]
     rows = connection.execute(
         "SELECT seq FROM library WHERE seq IN ? AND hidden <= ?",
         [rest, hiding.is_hidden(connection, name)],
     ).fetchall()
-    shown = [number for number in rest if (number,) in set(rows)]
+    seen = {number for (number,) in rows}
+    shown = [number for number in rest if number in seen]
     place = rest.index(shown[at - 1]) if at <= len(shown) else len(rest)
     connection.execute("DELETE FROM set_members WHERE set_name = ?", [name])
     _place(connection, name, [*rest[:place], *chosen, *rest[place:]], 0)

@@ -49,7 +49,7 @@ def dedup(store: Store, keep: Keep = "best", *, dry_run: bool = False) -> Dedupe
         return Deduped(near, spare)
     with store.writing() as connection:
         for group in near:
-            numbers = [catalogue.resolve(connection, copy.id) for copy in group.copies]
+            numbers = catalogue.resolve_all(connection, [copy.id for copy in group.copies])
             _merge(connection, numbers[0], numbers[1:])
             trash.bury(connection, numbers[1:])
         _forget(connection, store.root, spare)
@@ -64,9 +64,12 @@ def _spare(store: Store, group: Group) -> list[Path]:
     """The files of a group that can go: all in the library but one, read again to be sure."""
     inside = [copy.path for copy in group.copies if copy.path.is_relative_to(store.root)]
     sums = [_sha256(path) for path in inside]
-    if sums[:1] == [None]:
+    if sums[:1] in ([], [None]):
         return []
-    return [path for path, sha in zip(inside, sums, strict=True) if sha == sums[0]][1:]
+    # Not what the one that stays is a link to.
+    kept = inside[0].resolve()
+    copies = zip(inside[1:], sums[1:], strict=True)
+    return [path for path, sha in copies if sha == sums[0] and path.resolve() != kept]
 
 
 def _sha256(path: Path) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from index import view
 from index.columns import zoned
+from index.errors import LibraryDamaged
 from index.making import SETTINGS
 from index.makings import settings_of
 
@@ -83,6 +84,15 @@ def entry_of(row: Mapping[str, object], root: Path) -> Entry:
 
 
 def absolute(root: Path, path: str, raw_path: object, inside: bool) -> Path:
-    """Where a recorded file is on this machine; raw_path wins, since its bytes are the name."""
+    """Where a recorded file is on this machine; raw_path wins, since its bytes are the name.
+
+    Raises LibraryDamaged for one that is said to be inside and leads out.
+    """
     name = os.fsdecode(raw_path) if isinstance(raw_path, bytes) else path
-    return root / name if inside else Path(name)
+    place = Path(name)
+    if inside and (place.is_absolute() or ".." in place.parts):
+        raise LibraryDamaged(
+            f"The record of {name} leads out of the library.",
+            "No sovgen wrote that: somebody has changed the catalogue.",
+        )
+    return root / place if inside else place

@@ -78,13 +78,16 @@ def changed_files(
 
 
 def published_sums(folder: Path) -> dict[str, str]:
-    """The folder's SHA256SUMS, as `{relative name: hex}`; empty when there is none."""
+    """The folder's SHA256SUMS, as `{relative name: hex}`; empty when there is none.
+
+    A line that is none of sums stands for itself, and is the sum of nothing.
+    """
     path = folder / SUMS
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    pairs = (line.split(maxsplit=1) for line in lines if line.strip())
-    return {name.lstrip("*"): digest for digest, name in pairs}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = (line.strip().partition(" ") for line in lines if line.strip())
+    return {name.strip().lstrip("*") or first: first for first, _, name in pairs}
 
 
 def cache_folder() -> Path:

@@ -20,6 +20,7 @@ from index import catalogue, faults, makings, meanings, placing, registered, tra
 from index.addition import Addition, File, Look, recorded
 from index.catalogue import Holding
 from index.colours import dominant_colours
+from index.errors import LibraryError
 from index.looking import look_at
 from index.prompt import plain_words
 from index.record import Record
@@ -68,8 +69,9 @@ class Taken:
 def take_in(store: Store, encoder: Encoder, batch: Sequence[Incoming]) -> list[Taken]:
     """Place the files, then write every row in one transaction.
 
-    Raises EncoderMismatch, LibraryBusy, DiskFull, LibraryReadOnly and their kin; then nothing of
-    the batch is in the library, and no file of it is left.
+    Raises EncoderMismatch, LibraryBusy, DiskFull, LibraryReadOnly and their kin. Then nothing of
+    the batch is in the library and no file of it is left, or, where it failed behind the commit,
+    all of it is there.
     """
     taken = None
     while taken is None:  # again only if others emptied the trash in between
@@ -101,28 +103,24 @@ def _attempt(store: Store, encoder: Encoder, batch: Sequence[Incoming]) -> list[
             for place, (i, file) in enumerate(zip(batch, files, strict=True))
         ]
         faults.reach("placed")
-        taken = _commit(store, encoder, additions)
-        if taken is not None:
-            undo.pop_all()
-    return taken
+        return _commit(store, encoder, additions, undo)
 
 
-def _commit(store: Store, encoder: Encoder, additions: Sequence[Addition]) -> list[Taken] | None:
-    """Write the batch; None when a picture that was known is gone, and was not looked at."""
-    with store.writing() as connection:
-        registered.require(registered.active(connection), encoder)
-        held = catalogue.holdings(connection, [a.id for a in additions])
-        if any(a.look is None and a.id not in held for a in additions):
-            return None
-        buried = [h.number for h in held.values() if h.deleted]
-        trash.restore_rows(connection, buried)
-        numbers = catalogue.insert(connection, additions, encoder.fingerprint, held)
-        learnt = meanings.learn(connection, encoder)
-        entries = catalogue.entries(connection, store.root, numbers)
+def _commit(
+    store: Store, encoder: Encoder, additions: Sequence[Addition], undo: ExitStack
+) -> list[Taken] | None:
+    """Write the batch; None when a picture that was known is gone, and was not looked at.
+
+    undo: takes the files away again; emptied once they are the library's
+    """
+    written = _written(store, encoder, additions, undo)
+    if written is None:
+        return None
+    held, numbers, entries, learnt = written
     while learnt == meanings.MOST_LEARNT:  # the rest, a few at a time
         with store.writing() as connection:
             learnt = meanings.learn(connection, encoder)
-    if buried:
+    if any(h.deleted for h in held.values()):
         trash.settle(store)
     shown = {h.number for h in held.values() if not h.deleted}
     firsts = {number: place for place, number in reversed(list(enumerate(numbers)))}
@@ -130,6 +128,44 @@ def _commit(store: Store, encoder: Encoder, additions: Sequence[Addition]) -> li
         Taken(entry, entry.seq in shown or firsts[entry.seq] != place)
         for place, entry in enumerate(entries)
     ]
+
+
+def _written(
+    store: Store, encoder: Encoder, additions: Sequence[Addition], undo: ExitStack
+) -> tuple[dict[str, Holding], list[int], list[Entry], int] | None:
+    """What was held before, the numbers and entries now, how many words were learnt; as above.
+
+    What fails behind the commit (the journal, closing, Ctrl-C) must not take the files from their
+    rows: from then on only rows that are seen not to be there let files go.
+    """
+    placed = ExitStack()
+    try:
+        with store.writing() as connection:
+            registered.require(registered.active(connection), encoder)
+            held = catalogue.holdings(connection, [a.id for a in additions])
+            if any(a.look is None and a.id not in held for a in additions):
+                return None
+            trash.restore_rows(connection, [h.number for h in held.values() if h.deleted])
+            numbers = catalogue.insert(connection, additions, encoder.fingerprint, held)
+            learnt = meanings.learn(connection, encoder)
+            entries = catalogue.entries(connection, store.root, numbers)
+            placed = undo.pop_all()
+    except BaseException:
+        if not _may_stand(store, additions):
+            placed.close()
+        raise
+    return held, numbers, entries, learnt
+
+
+def _may_stand(store: Store, additions: Sequence[Addition]) -> bool:
+    """Whether the files of these are on record, or nobody can tell."""
+    names = [a.file.path for a in additions if a.file]
+    try:
+        with store.reading() as connection:
+            rows = connection.execute("SELECT 1 FROM files WHERE path IN ? LIMIT 1", [names])
+            return bool(rows.fetchall())
+    except LibraryError:
+        return True
 
 
 def _retold(
@@ -201,7 +237,9 @@ def _file(
         target = root / holding.files[record.file_sha256]
         if holding.deleted or target.exists():
             return None
-    placed = placing.place(target.parent, target.name, incoming.read())
+    # What lies in the trash comes back to its old name, also when others hold that by then.
+    taken = {root / name for name in holding.files.values()} if holding and holding.deleted else ()
+    placed = placing.place(target.parent, target.name, incoming.read(), taken)
     undo.callback(placed.unlink, missing_ok=True)
     return _described(root, placed, record, os.stat(placed).st_mtime_ns)
 

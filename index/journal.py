@@ -11,6 +11,8 @@ a line is written: that is `index.line`.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -86,11 +88,20 @@ def append(path: Path, said: Iterable[Mapping[str, object]]) -> None:
     data = b"".join(map(line.written, said))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        end = file.seek(0, os.SEEK_END)
-        if end and os.pread(descriptor, 1, end - 1) != b"\n":
-            data = b"\n" + data
-        file.write(data)
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            data = data if file.read(1) == b"\n" else b"\n" + data
+        _write_whole(file, data)
         os.fsync(descriptor)
+
+
+def _write_whole(file: io.FileIO, data: bytes) -> None:
+    """All of it, or OSError: a disk with little room takes a part without a word."""
+    while data:
+        taken = file.write(data)
+        if not taken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        data = data[taken:]
 
 
 def rewrite(root: Path, said: Iterable[Mapping[str, object]]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from index import words
@@ -81,7 +82,18 @@ class Lexical:
 
     def score(self, number: int) -> float:
         """The score of a picture; 0 where it has none of the words."""
-        return float(self.scores[self.numbers == number].sum())
+        import numpy as np
+
+        at = int(np.searchsorted(self.numbers, number))
+        there = at < len(self.numbers) and int(self.numbers[at]) == number
+        return float(self.scores[at]) if there else 0.0
+
+    @cached_property
+    def _rising(self) -> Numbers:
+        """`rows` by the pictures' numbers."""
+        import numpy as np
+
+        return self.rows[np.argsort(self.rows[:, 0], kind="stable")]
 
     def is_strong(self, numbers: Numbers) -> NDArray[np.bool_]:
         """Which of the pictures (m,) have so much of what is looked for that they match."""
@@ -91,7 +103,11 @@ class Lexical:
 
     def matched(self, number: int) -> dict[str, str]:
         """The words of the query that a picture has, and the closest word that meets each."""
-        met = [self.meetings[place] for place in self.rows[self.rows[:, 0] == number, 1]]
+        import numpy as np
+
+        rows = self._rising
+        first, end = np.searchsorted(rows[:, 0], [number, number + 1])
+        met = [self.meetings[place] for place in rows[first:end, 1]]
         return {m.asked: m.word for m in sorted(met, key=lambda m: (m.closeness, m.word))}
 
 

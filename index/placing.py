@@ -7,16 +7,18 @@ knows nothing of the catalogue: until a row speaks of a file, it is an orphan.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
 from index import faults
-from index.atomic import disk_refusals
+from index.atomic import disk_refusals, give_name, sync_folder
 
 LONGEST_SLUG = 60
 SUFFIXES = {
@@ -29,6 +31,7 @@ SUFFIXES = {
     "image/avif": ".avif",
     "image/jp2": ".jp2",
 }
+_TRIES = 10
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 
 
@@ -49,32 +52,37 @@ def day_folder(root: Path, day: date) -> Path:
     return root / "pictures" / f"{day:%Y}" / f"{day:%m}" / f"{day:%d}"
 
 
-def place(folder: Path, name: str, data: bytes) -> Path:
+def place(folder: Path, name: str, data: bytes, taken: Collection[Path] = ()) -> Path:
     """Write data as `folder/name`, or as `stem-1.ext` and so on when that is taken.
 
+    taken: names that are not free although no file is there now
     When this returns, the file outlives a power cut. Raises DiskFull or LibraryReadOnly.
     """
     with disk_refusals(folder):
-        make_folders(folder)
-        descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder)
+        descriptor, temporary = _temporary(folder)
         try:
             with open(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             faults.reach("placing")
-            return _settle(Path(temporary), folder / name)
+            return _settle(Path(temporary), folder / name, taken)
         finally:
             Path(temporary).unlink(missing_ok=True)
 
 
 def move(source: Path, target: Path) -> Path:
-    """Give a file another place on the same disk, or a like name when that one is taken."""
+    """Give a file another place, or a like name when that one is taken."""
     with disk_refusals(target.parent):
         make_folders(target.parent)
-        placed = _settle(source, target)
+        try:
+            placed = _settle(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            placed = place(target.parent, target.name, source.read_bytes())
         source.unlink(missing_ok=True)
-        _sync(source.parent)
+        sync_folder(source.parent)
         return placed
 
 
@@ -83,43 +91,33 @@ def make_folders(folder: Path) -> None:
     missing = [f for f in (folder, *folder.parents) if not f.exists()]
     for path in reversed(missing):
         path.mkdir(mode=0o700, exist_ok=True)
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
-def _settle(source: Path, target: Path) -> Path:
+def _temporary(folder: Path) -> tuple[int, str]:
+    """An empty file to write to; another writer may remove a folder that is empty."""
+    for _ in range(_TRIES):
+        make_folders(folder)
+        with suppress(FileNotFoundError):
+            return tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder)
+    return tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder)
+
+
+def _settle(source: Path, target: Path, taken: Collection[Path] = ()) -> Path:
     """Give the file the first free name, beside its old one."""
     for path in _names(target):
+        if path in taken:
+            continue
         try:
-            _name(source, path)
+            give_name(source, path)
         except FileExistsError:
             continue
-        _sync(path.parent)
+        sync_folder(path.parent)
         return path
     raise AssertionError("names do not run out")
-
-
-def _name(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        # No hard links here (FAT, some network disks): reserve the name, then rename over it.
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        os.replace(source, target)
 
 
 def _names(target: Path) -> Iterator[Path]:
     yield target
     for number in range(1, 1_000_000):
         yield target.with_name(f"{target.stem}-{number}{target.suffix}")
-
-
-def _sync(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -112,7 +112,7 @@ def _batches(
 
 
 def _one_file_each(files: Sequence[Place]) -> dict[int, Place]:
-    """For each picture its first file that is there, or else its first."""
+    """For each picture its first file that is there, or else its last."""
     chosen: dict[int, Place] = {}
     for place in files:
         if place.number not in chosen or not chosen[place.number].path.exists():
@@ -129,7 +129,7 @@ def _write(store: Store, encoder: Encoder, batch: Sequence[_Seen]) -> None:
         )
     )
     with store.writing() as connection:
-        still = set(_missing(connection, encoder, {}))
+        still = _still_missing(connection, encoder, list(looks))
         looks = {number: look for number, look in looks.items() if number in still}
         catalogue.insert_looks(connection, looks, encoder.fingerprint)
         catalogue.fill(
@@ -139,6 +139,19 @@ def _write(store: Store, encoder: Encoder, batch: Sequence[_Seen]) -> None:
             [(n, encoder.fingerprint, *tag) for n, look in looks.items() for tag in look.tags],
         )
     faults.reach("reembedded")
+
+
+def _still_missing(
+    connection: duckdb.DuckDBPyConnection, encoder: Encoder, numbers: Sequence[int]
+) -> set[int]:
+    """Those of these pictures that are there and have no vector of this encoder."""
+    table = vectors.table(encoder.fingerprint)
+    rows = connection.execute(
+        "SELECT seq FROM pictures WHERE seq IN $1 AND seq NOT IN "  # noqa: S608
+        f"(SELECT picture FROM {table} WHERE picture IN $1)",
+        [list(numbers)],
+    ).fetchall()
+    return {number for (number,) in rows}
 
 
 def _switch(store: Store, encoder: Encoder, failed: Mapping[int, Failure]) -> bool:

@@ -221,7 +221,8 @@ def _follow_files(store: Store) -> Iterator[str]:
     with store.reading() as connection:
         files = places(connection, store.root)
     wrong = [place for place in files if _digest(place.path) != place.file_sha256]
-    sound = {place.number for place in files if place not in wrong}
+    bad = set(wrong)
+    sound = {place.number for place in files if place not in bad}
     for place in wrong:
         record = _record_of(place)
         with store.writing() as connection:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -154,7 +155,7 @@ class Store:
             aside = next(p for p in _asides(self.path) if not p.exists())
             log = Path(f"{self.path}.wal")
             if self.path.exists():
-                os.link(self.path, aside)
+                _set_aside(self.path, aside)
             if log.exists():
                 log.rename(f"{aside}.wal")
             faults.reach("replacing")
@@ -270,6 +271,15 @@ def _refuse_name(root: Path) -> None:
 def _remove(catalogue: Path) -> None:
     for path in (catalogue, Path(f"{catalogue}.wal")):
         path.unlink(missing_ok=True)
+
+
+def _set_aside(path: Path, aside: Path) -> None:
+    """Keep the file under a second name, or a copy of it where files have one name only."""
+    try:
+        os.link(path, aside)
+    except OSError:
+        shutil.copyfile(path, aside)
+        aside.chmod(0o600)
 
 
 def _asides(path: Path) -> Iterator[Path]:

@@ -7,7 +7,7 @@ people said of it stays, so it can come back whole. The transaction is the truth
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index import catalogue, faults, hiding, journal, meanings, placing, vectors
+from index.addition import recorded
 from index.atomic import disk_refusals
 from index.errors import AmbiguousId, DiskFull, NoSuchPicture
 from index.hiding import HIDDEN
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from index.store import Store
 
+_ID = re.compile(r"[a-z2-7]{52}")
 # The tables whose rows belong to a picture, by their column `picture`.
 OF_PICTURE = (
     "files makings looks colours tags curation set_members tags_waiting words refused unlearnt"
@@ -50,7 +52,7 @@ def delete(store: Store, prefixes: Iterable[str]) -> int:
     Returns how many. Raises NoSuchPicture or AmbiguousId, and then deletes none.
     """
     with store.writing() as connection:
-        numbers = sorted({catalogue.resolve(connection, prefix) for prefix in prefixes})
+        numbers = sorted(catalogue.resolve_all(connection, prefixes))
         bury(connection, numbers)
     settle(store)
     return len(numbers)
@@ -136,8 +138,10 @@ def settle(store: Store) -> None:
             f"u.seq IN {HIDDEN} FROM unsettled u LEFT JOIN deleted d ON d.seq = u.seq"
         ).fetchall()
         for place in places(connection, store.root, [number for number, *_ in rows]):
-            _carry(store, place)
+            _carry(connection, store.root, place)
         for _, id, emptied, hidden in rows:
+            if not _ID.fullmatch(id):  # not written by this library: it may lead anywhere
+                continue
             if emptied:
                 faults.reach("emptying")
                 shutil.rmtree(store.root / "trash" / id, ignore_errors=True)
@@ -177,20 +181,32 @@ def _buried(connection: duckdb.DuckDBPyConnection, prefix: str) -> int:
     return int(rows[0][0])
 
 
-def _carry(store: Store, place: Place) -> None:
-    """Move a file between its home and its grave; where it is there already, nothing happens."""
+def _carry(connection: duckdb.DuckDBPyConnection, root: Path, place: Place) -> None:
+    """Move a file between its home and its grave; where it is there already, nothing happens.
+
+    At home it goes over no other file, but gets a like name, which is then on record.
+    """
     if not place.inside:
         return
-    other = place.home if place.deleted else grave(store.root, place.id, place.home)
-    if other.exists():
-        faults.reach("carrying")
-        placing.make_folders(place.path.parent)
-        os.replace(other, place.path)
-        _prune(other.parent, store.root)
+    other = place.home if place.deleted else grave(root, place.id, place.home)
+    if not other.exists():
+        return
+    faults.reach("carrying")
+    # A grave is its picture's alone; and a crash may have left both names of one file.
+    if place.path.exists() and (place.deleted or place.path.samefile(other)):
+        place.path.unlink()
+    placed = placing.move(other, place.path)
+    if placed != place.path:
+        connection.execute(
+            "UPDATE files SET path = ?, raw_path = ? WHERE picture = ? AND path = ?",
+            [*recorded(placed, root)[:2], place.number, place.recorded],
+        )
+    _prune(other.parent, root)
 
 
 def _prune(folder: Path, root: Path) -> None:
     """Remove folders that a move left empty, but none of the library's own."""
     while folder.parent not in (root, root.parent) and not any(folder.iterdir()):
-        folder.rmdir()
+        with suppress(OSError):  # somebody has just put a file there
+            folder.rmdir()
         folder = folder.parent

@@ -124,6 +124,12 @@ def test_published_sums_find_a_changed_byte_and_a_missing_file(tmp_path: Path, c
     assert changed_files(tmp_path, among=[kept]) == []
 
 
+@pytest.mark.parametrize("sums", [b"nonsense\n", b"\xff\xfe  name\n", b"ab12\n\n"])
+def test_sums_that_are_none_differ(tmp_path: Path, cache: Path, sums: bytes) -> None:
+    (tmp_path / "SHA256SUMS").write_bytes(sums)
+    assert len(changed_files(tmp_path)) == 1
+
+
 def test_every_file_of_the_bundled_model_is_as_published(cache: Path) -> None:
     folder = bundled_model()
     listed = (folder / "SHA256SUMS").read_text().split()[1::2]
