@@ -56,8 +56,12 @@ def keep_behind(pictures: Iterator[P], keep: Callable[[Sequence[P]], list[M]]) -
 def _rest(
     job: Future[list[M]] | None, waiting: Sequence[P], keep: Callable[[Sequence[P]], list[M]]
 ) -> list[M]:
-    """The results that are still to come, once all is kept."""
-    return (job.result() if job else []) + (keep(waiting) if waiting else [])
+    """The results that are still to come, once all is kept; what failed does not stop the last."""
+    try:
+        made = job.result() if job else []
+    finally:
+        last = keep(waiting) if waiting else []
+    return made + last
 
 
 @contextmanager

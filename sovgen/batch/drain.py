@@ -73,7 +73,15 @@ def drain(
         yield from _settle(queue, library, unsettled)
         queue.release()
         run = _Run(queue, library, exact, on_step or (lambda *_: None), once)
-        while not queue.paused and (jobs := queue.claim(_LARGEST_SHARE)):
+        unread = list[Outcome]()
+        while not queue.paused:
+            jobs = queue.claim(
+                _LARGEST_SHARE, lambda id, why: unread.append(Outcome(id, None, why))
+            )
+            yield from unread
+            unread.clear()
+            if not jobs:
+                break
             faults.reach("claimed")
             try:
                 yield from run.draw(jobs)

@@ -1,22 +1,22 @@
 """Queue: the jobs of one library, in a SQLite file that outlives any kill.
 
 It says what is to be drawn and in which order; what has been drawn, the library's own commits say
-(see `sovgen.batch.run`). A job waits, is being drawn, and is then done, failed or cancelled. Knows
-recipes as text only.
+(see `sovgen.batch.drain`). A job waits, is being drawn, and is then done, failed or cancelled.
+Knows recipes as the text of jobs; knows no models and no pictures.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from index import faults
 from sovgen.batch.job import Job, job_from
-from sovgen.errors import NoSuchJob, QueueDamaged
+from sovgen.errors import NoSuchJob, QueueDamaged, SovgenError
 
 FILE = "queue.sqlite"
 WAITING, DRAWING, DONE, FAILED, CANCELLED = "waiting", "drawing", "done", "failed", "cancelled"
@@ -126,10 +126,13 @@ class Queue:
                     found[id] = Queued(*row)
         return found
 
-    def claim(self, most: int) -> Sequence[Job]:
+    def claim(
+        self, most: int, on_failed: Callable[[str, str], None] = lambda id, reason: None
+    ) -> Sequence[Job]:
         """The first job that waits and those behind it of its shape and priority, at most `most`.
 
-        The first is always among them, so however the others are gathered, none waits forever.
+        The first is always among them, so however the others are gathered, none waits forever. One
+        that this version cannot read has failed: on_failed is told its id and the reason.
         """
         with self._writing() as db:
             first = db.execute(
@@ -147,7 +150,15 @@ class Queue:
                 "UPDATE jobs SET state = 'drawing', attempts = attempts + 1 WHERE id = ?",
                 [(id,) for id, _ in rows],
             )
-        return [job_from(recipe) for _, recipe in rows]
+        jobs = []
+        for id, recipe in rows:
+            try:
+                jobs.append(job_from(recipe))
+            except (SovgenError, ValueError, TypeError) as error:
+                reason = f"It cannot be read: {error}"
+                self.fail(id, reason)
+                on_failed(id, reason)
+        return jobs or self.claim(most, on_failed)
 
     def finish(self, pictures: Iterable[tuple[str, str]], seconds: float | None = None) -> None:
         """Jobs, by id, whose pictures the library holds, and how long drawing each took."""
@@ -246,10 +257,11 @@ class Queue:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # on a full disk SQLite has rolled back by itself
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
 
 def _beginning(db: sqlite3.Connection, prefix: str) -> Sequence[str]:

@@ -11,6 +11,8 @@ from typing import Any, TypedDict, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+# How many of something; more than DuckDB counts to is a slip of the hand.
+how_many = click.IntRange(1, 2**31 - 1)
 
 
 def day(ctx: click.Context, param: click.Parameter, value: str | None) -> date | None:

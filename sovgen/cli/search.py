@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from sovgen.cli.listing import print_entries, print_explained, print_hits
-from sovgen.cli.options import Filters, filters, forms
+from sovgen.cli.options import Filters, filters, forms, how_many
 from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ def likenesses(ctx: click.Context, param: click.Parameter, words: tuple[str, ...
     help="Go by the look, by the words written of pictures, or by both.",
 )
 @filters
-@click.option(
-    "-k", type=click.IntRange(min=1), metavar="N", default=20, show_default=True, help="How many."
-)
+@click.option("-k", type=how_many, metavar="N", default=20, show_default=True, help="How many.")
 @click.option("--all", "everything", is_flag=True, help="Show also what matches badly.")
 @click.option("--exact", is_flag=True, help="Compare every picture, however many there are.")
 @click.option(
@@ -92,7 +90,7 @@ def search(
 
 @click.command("list", epilog="Example: sovgen list --since 2026-11-24 --where 'rating >= 4'")
 @filters
-@click.option("-k", type=click.IntRange(min=1), metavar="N", help="How many; all when not given.")
+@click.option("-k", type=how_many, metavar="N", help="How many; all when not given.")
 @forms
 @click.pass_obj
 def list_pictures(session: Session, filters: Filters, k: int | None, form: str | None) -> None:

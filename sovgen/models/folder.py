@@ -81,7 +81,7 @@ def _is_part(pair: object) -> bool:
 
 def _part(path: Path, kind: Family, name: str, pair: list[str]) -> str:
     """The class of a part; one from outside diffusers and transformers would be foreign code."""
-    library, cls = pair
+    library, cls = map(str, pair)
     optional = name in ("safety_checker", "feature_extractor", "image_encoder")
     if not optional and library not in ("diffusers", "transformers"):
         raise _own_code(path, f"{library}.{cls}")
@@ -121,7 +121,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of a model folder. Raises ModelDamaged."""
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         name = f"{path.parent.name}/{path.name}"
         raise ModelDamaged(f"{name} cannot be read: {error}.", "Get the folder again.") from error
     if not isinstance(read, dict):

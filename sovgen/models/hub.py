@@ -9,7 +9,6 @@ checksum agrees. A token is sent only when the variable HF_TOKEN holds one.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sovgen.errors import HubUnreachable, ModelDamaged, ModelMissing
+from sovgen.models.folder import read_json
 from sovgen.models.progress import OnProgress
 from sovgen.models.wanted import ANY, INDEX, Choice, Remote, wanted_files
 from sovgen.offline import online
@@ -49,7 +49,7 @@ def fetch_model(
         commit, index = str(about.sha), None
         if choice.file is None and any(file.name == INDEX for file in files):
             [first] = [file for file in files if file.name == INDEX]
-            index = json.loads(_fetch(api, repo, commit, first, into).read_text(encoding="utf-8"))
+            index = read_json(_fetch(api, repo, commit, first, into))
         wanted = wanted_files(repo, files, index, choice)
         total, done = sum(file.size for file in wanted), 0
         for file in wanted:

@@ -83,6 +83,7 @@ def pull_model(
     place = _free_place(name, SAFE if single.is_file() else "")
     # Before it has its name, so that no model stands there without its sums.
     texts = [] if whole else [file for file in files if file.name in ABOUT]
+    _drop_others(folder, files)
     keep(place, _sums(files, single, place), texts)
     single.replace(place)
     if folder.exists():
@@ -107,6 +108,13 @@ def remove_model(name: str) -> Path:
         shutil.rmtree(found.path)
     forget(found.path)
     return found.path
+
+
+def _drop_others(folder: Path, files: Mapping[Path, str | None]) -> None:
+    """Remove what an earlier, other choice has left where files were fetched to."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in files:
+            path.unlink()
 
 
 def _weights(layout: Layout, path: Path, place: Path) -> set[Path]:

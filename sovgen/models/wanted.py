@@ -68,7 +68,11 @@ def wanted_files(
 def _of_folder(
     repo: str, files: Mapping[str, Remote], index: Mapping[str, Any], variant: str | None
 ) -> list[str]:
-    parts = [name for name, pair in index.items() if isinstance(pair, list) and pair[0]]
+    parts = [
+        name
+        for name, pair in index.items()
+        if isinstance(pair, list) and pair[:1] not in ([], [None])
+    ]
     names = [INDEX]
     for part in parts:
         inside = [name for name in files if PurePosixPath(name).parent.as_posix() == part]

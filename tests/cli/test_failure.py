@@ -103,6 +103,7 @@ def test_a_closed_pipe_is_no_news() -> None:
         ["generate", "x", "--count", "0"],
         ["search"],
         ["search", "x", "-k", "0"],
+        ["list", "-k", "99999999999999999999"],
         ["search", "x", "--since", "yesterday"],
         ["rate", "abcd", "6"],
         ["export", "--to", "x"],

@@ -123,6 +123,18 @@ def test_fetch_that_was_cut_off_goes_on_where_it_stopped(
     assert (place / "a-model" / TOWER).read_bytes() == files[TOWER]
 
 
+def test_what_another_choice_left_is_not_in_the_model(
+    sovgen: Program, hub: Hub, place: Path, files: dict[str, bytes]
+) -> None:
+    hub.cut = (TOWER, 1_000_000)
+    assert pulled(sovgen, hub, place)[0] == 1
+    hub.cut = None
+    status, told = pulled(sovgen, hub, place, "--variant", "fp16")
+    assert status == 0, told
+    weights = [path.name for path in (place / "a-model").rglob("*.safetensors*")]
+    assert weights and all(name.endswith(".fp16.safetensors") for name in weights)
+
+
 def test_one_of_several_files_is_chosen_and_the_others_are_named(
     sovgen: Program, hub: Hub, place: Path, files: dict[str, bytes]
 ) -> None:

@@ -52,3 +52,24 @@ def test_drawing_does_not_wait_for_a_commit_that_takes_longer_than_many_pictures
     assert list(keep_behind(pictures(), keep)) == list(range(9))
     # Those that were drawn meanwhile go into one commit.
     assert [list(some) for some in committed] == [[0], list(range(1, 9))]
+
+
+def test_pictures_behind_a_failed_keep_are_offered_too() -> None:
+    offered: list[int] = []
+    failed = threading.Event()
+
+    def keep(batch: Sequence[int]) -> list[int]:
+        offered.extend(batch)
+        if 0 in batch:
+            failed.set()
+            raise OSError("no room")
+        return list(batch)
+
+    def pictures() -> Iterator[int]:
+        yield 0
+        assert failed.wait(PATIENCE_S)
+        yield from range(1, 4)
+
+    with pytest.raises(OSError, match="no room"):
+        list(keep_behind(pictures(), keep))
+    assert offered[:2] == [0, 1]

@@ -12,7 +12,7 @@ import pytest
 from index import Library, Query
 from index.record import read_picture
 from sovgen.batch.drain import Outcome, drain
-from sovgen.batch.job import job_from
+from sovgen.batch.job import Job, job_from
 from sovgen.batch.queue import Queue
 from sovgen.errors import Interrupted
 from sovgen.studio import Studio
@@ -71,6 +71,18 @@ def test_one_that_fails_says_why_and_the_others_go_on(
     failed = {job.id: job.reason for job in queue.list("failed")}
     assert failed == reasons
     assert queue.retry(None) == 4
+
+
+def test_a_job_that_cannot_be_read_stops_no_other(
+    queue: Queue, library: Library, jobs_of: JobsOf
+) -> None:
+    [first, second] = jobs_of(2)
+    later = Job(first.recipe, first.text.replace('"seed":', '"of_a_later_version":1,"seed":'))
+    queue.add([later, second], "p")
+    outcomes = {o.job: o for o in drain(queue, library)}
+    assert "of_a_later_version" in str(outcomes[later.id].reason)
+    assert outcomes[second.id].picture and list(queue.list("waiting")) == []
+    assert [job.id for job in queue.list("failed")] == [later.id]
 
 
 def test_a_broken_picture_is_told_from_its_sound_neighbours(

@@ -180,3 +180,14 @@ def test_a_damaged_file_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert "damaged" in caught.value.message and "Move it away" in caught.value.hint
     with pytest.raises(QueueDamaged, match="cannot be used"):
         Queue(tmp_path / "nowhere")
+
+
+def test_a_full_disk_is_said_and_the_queue_goes_on(queue: Queue) -> None:
+    queue.add(jobs("a"), "p")
+    with sqlite3.connect(queue.path) as db:
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+    queue._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(QueueDamaged, match="full"):
+        queue.add(jobs(*("b" * n for n in range(1, 900))), "p")
+    queue._db.execute("PRAGMA max_page_count = 100000")
+    assert prompts(list(queue.list())) == ["a"] and queue.add(jobs("c"), "p") == 1
