@@ -244,7 +244,10 @@ def _is_set(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
 def _required(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     name = normal_name(name)
     if not _is_set(connection, name):
-        raise NoSuchSet(f"There is no set {name!r}.", f"Make it: sovgen set new {name!r}")
+        raise NoSuchSet(
+            f"There is no set {name!r}.",
+            f"See them: sovgen set list; make it: sovgen set new {name!r}",
+        )
     return name
 
 

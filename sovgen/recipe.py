@@ -46,7 +46,7 @@ class Recipe:
     schedule: how the sigmas are spaced, a name of `spelling.SCHEDULES`, or A1111's name for it
     guidance_rescale: 0 .. 1 (Lin et al., 2305.08891)
     guidance_from, guidance_until: 0 .. 1, the share of the steps between which guidance acts
-    cache_interval: 2 .. 10, deep features are computed at every so manieth step (DeepCache)
+    cache_interval: 2 .. 10, deep features are computed at every Nth step (DeepCache)
     vae_tile: pixels of the tiles that the autoencoder works in; without it they are only made, and
         written here, where memory is short
 

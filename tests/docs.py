@@ -87,7 +87,7 @@ MEANING = {
     "guidance_rescale": "how far guidance was scaled back to the spread of the prompted half",
     "guidance_from": "guidance began at this share of the steps",
     "guidance_until": "guidance ended at this share of the steps",
-    "cache_interval": "deep features were computed at every so manieth step",
+    "cache_interval": "deep features were computed at every Nth step",
     "vae_tile": "side of the tiles that the autoencoder worked in, pixels, where it did",
     "variation": "how much of the noise is the variation's, 0 to 1",
     "variation_seed": "what the variation's noise was drawn from",

@@ -51,4 +51,5 @@ def add(session: Session, paths: tuple[Path, ...], mode: Mode, form: str | None)
 
 def _counted(report: AddReport) -> dict[str, object]:
     failed = [{"path": str(f.path), "reason": f.reason} for f in report.failed]
-    return {"added": len(report.added), "known": report.known, "failed": failed}
+    ids = [entry.id for entry in report.added]
+    return {"added": len(ids), "ids": ids, "known": report.known, "failed": failed}

@@ -12,7 +12,7 @@ import click
 from sovgen.cli.failure import Failure
 from sovgen.cli.interrupt import held_until_step
 from sovgen.cli.listing import printable
-from sovgen.cli.progress import several_shown
+from sovgen.cli.progress import off_screen, several_shown
 from sovgen.cli.session import notice
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def _draw(queue: Queue, library: Library, exact: bool, form: str | None, ended: 
             ended.append(outcome.job)
             jobs(len(ended), max(left, len(ended)))
             if form != "json":
-                print_job(queue.state_of([outcome.job])[outcome.job])
+                with off_screen():
+                    print_job(queue.state_of([outcome.job])[outcome.job])
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sovgen.cli.interrupt import held_until_step
 from sovgen.cli.listing import fields, print_json, print_line
-from sovgen.cli.progress import shown
+from sovgen.cli.progress import off_screen, shown
 from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
@@ -71,10 +71,12 @@ def _print_made(made: Iterator[Made], form: str | None) -> None:
         for one in made:
             kept.append(_fields(one))
             if form != "json":
-                print_line(kept[-1])
+                with off_screen():
+                    print_line(kept[-1])
     finally:
         if form == "json":
-            print_json(kept)
+            with off_screen():
+                print_json(kept)
 
 
 def _fields(made: Made) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """The one place where errors become exit codes and lines on stderr.
 
-Exit 1: something went wrong, told in two lines (what happened, what to do). Exit 2: a usage
-mistake, told by click. Exit 130: stopped by hand. With --debug the traceback comes first.
+Exit 1: something went wrong, told in two lines (what happened; what to do, where that is known).
+Exit 2: a usage mistake, told by click. Exit 130: stopped by hand. With --debug the traceback comes
+first.
 """
 
 from __future__ import annotations
@@ -16,6 +17,19 @@ import click
 from index.errors import LibraryError
 from sovgen.errors import Interrupted, SovgenError
 
+# What other programs call options that some of our commands have.
+_ELSEWHERE = {
+    **dict.fromkeys(("--width", "--height", "-W", "-H", "--resolution"), "--size"),
+    **dict.fromkeys(("--cfg", "--cfg-scale", "--cfg_scale", "--guidance-scale"), "--guidance"),
+    **dict.fromkeys(("--negative-prompt", "--negative_prompt"), "--negative"),
+    **dict.fromkeys(("-n", "--batch-size", "--batch-count", "--n_iter", "--num"), "--count"),
+    **dict.fromkeys(("--ckpt", "--checkpoint"), "--model"),
+    **dict.fromkeys(("--init-img", "--init-image", "--image"), "--from"),
+    **dict.fromkeys(("--denoising-strength",), "--strength"),
+    **dict.fromkeys(("--scheduler",), "--sampler"),
+    **dict.fromkeys(("--num-inference-steps", "--ddim_steps"), "--steps"),
+}
+
 
 class Failure(click.ClickException):
     """What a person reads when a command fails."""
@@ -29,7 +43,8 @@ class Failure(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Two lines on stderr, whatever line breaks the texts hold."""
         click.echo(f"Error: {_one_line(self.message)}", err=True)
-        click.echo(f"Hint: {_one_line(self.hint)}", err=True)
+        if self.hint:
+            click.echo(f"Hint: {_one_line(self.hint)}", err=True)
 
 
 class Stopped(Failure):
@@ -43,6 +58,8 @@ def told(debug: bool) -> Iterator[None]:
     """Turn whatever escapes from a command into a Failure; click's own errors pass."""
     try:
         yield
+    except click.NoSuchOption as error:
+        raise _in_our_words(error) from None
     except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
         raise
     except (Exception, KeyboardInterrupt) as error:
@@ -51,12 +68,22 @@ def told(debug: bool) -> Iterator[None]:
         raise _failure(error) from error
 
 
+def _in_our_words(error: click.NoSuchOption) -> click.NoSuchOption:
+    """With the option of ours that does what one of another program's does, if there is one."""
+    ours = _ELSEWHERE.get(error.option_name)
+    known = error.ctx.command.params if error.ctx else []
+    if not any(ours in param.opts for param in known):
+        return error
+    message = f"No such option '{error.option_name}'. Did you mean '{ours}'?"
+    return click.NoSuchOption(error.option_name, message, ctx=error.ctx)
+
+
 def _failure(error: BaseException) -> Failure:
     if isinstance(error, (KeyboardInterrupt, Interrupted)):
         what = error.message if isinstance(error, Interrupted) else "Stopped by hand."
-        return Stopped(what, "Everything kept before stands; run it again to go on.")
+        return Stopped(what, "Everything kept before stands.")
     if isinstance(error, (SovgenError, LibraryError)):
-        return Failure(error.message, error.hint or "Run with --debug to see where.")
+        return Failure(error.message, error.hint)
     if isinstance(error, OSError) and error.strerror:
         where = f"{_shown(error.filename)}: " if error.filename else ""
         return Failure(f"{where}{error.strerror}.", "Check the path, its permissions and the disk.")

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @drawn_by
 @click.option("--safety", is_flag=True, help="Run the model's own safety checker and record it.")
 @click.option("--private", is_flag=True, help="Leave no prompt in file, name or catalogue.")
-@click.option("--no-index", is_flag=True, help="Write into this folder; add to no library.")
+@click.option("--no-index", is_flag=True, help="Write into the current folder; add to no library.")
 @click.option("--exact", is_flag=True, help="Draw each alone, so that no batch touches its pixels.")
 @click.option(
     "--grid", type=PNG, callback=png, metavar="FILE", help="Also lay them side by side in this PNG."

@@ -1,6 +1,7 @@
 """Progress on stderr, for a person who watches: how far, how fast, and how long yet.
 
-Nothing is shown when stderr is not a terminal.
+Nothing is shown when stderr is not a terminal. A line that is written meanwhile goes above the
+bars: `off_screen` takes them away for as long as that takes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 
 Tell = Callable[[int, int], None]
+# The bars that are on the screen.
+_standing: list[Progress] = []
 
 
 @contextmanager
@@ -36,8 +39,32 @@ def several_shown(*bars: tuple[str, str]) -> Iterator[list[Tell]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(*_columns(), console=Console(stderr=True), transient=True) as progress:
-        yield [_teller(progress, what, unit) for what, unit in bars]
+    progress = Progress(
+        *_columns(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with progress:
+        _standing.append(progress)
+        try:
+            yield [_teller(progress, what, unit) for what, unit in bars]
+        finally:
+            _standing.remove(progress)
+
+
+@contextmanager
+def off_screen() -> Iterator[None]:
+    """Within, no bar stands where lines are written to the terminal."""
+    gone = list(_standing)
+    for progress in gone:
+        progress.stop()
+    try:
+        yield
+    finally:
+        for progress in gone:
+            progress.start()
 
 
 def _teller(progress: Progress, what: str, unit: str) -> Tell:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -15,6 +17,7 @@ from sovgen.cli.session import notice
 
 if TYPE_CHECKING:
     from sovgen.models.device import Place
+    from sovgen.train.dataset import Dataset
     from sovgen.train.loop import Progress
     from sovgen.train.objective import Objective
     from sovgen.train.plan import Loop
@@ -43,7 +46,6 @@ class Run:
         from index.bundled import data_folder
         from sovgen.train.plan import read_plan
 
-        check_extra()
         return read_plan(self.recipe or data_folder() / "train" / f"{name}.toml", name, kind)
 
     def source(self) -> Path:
@@ -57,7 +59,22 @@ class Run:
         """Raises DeviceMissing."""
         from sovgen.models.device import choose_place
 
-        return choose_place(self.device, self.dtype)
+        rank = os.environ.get("LOCAL_RANK")  # of one process of several
+        place = choose_place(self.device, self.dtype)
+        return (
+            choose_place(f"cuda:{rank}", self.dtype) if rank and place.device == "cuda" else place
+        )
+
+    def data(self, folder: Path) -> Dataset:
+        """The data set there; what is odd about it is told. Raises BadDataset."""
+        from sovgen.train.dataset import open_dataset
+
+        data = open_dataset(folder)
+        if len(data.pictures) == 1:
+            notice(f"{folder} holds one picture: little else will be learnt.")
+        if not any(picture.caption for picture in data.pictures):
+            notice(f"No picture of {folder} has a caption: no words will be learnt.")
+        return data
 
     def go(self, objective: Objective, loop: Loop) -> None:
         """Trains, telling the loss on stderr; prints the run folder."""
@@ -90,12 +107,22 @@ def check_extra() -> None:
 
 RUN_OPTIONS = (
     click.option("--recipe", type=FILE, metavar="TOML", help="Settings; else the packaged."),
-    click.option("--minutes", type=float, default=60.0, show_default=True, help="For how long."),
+    click.option(
+        "--minutes",
+        type=float,
+        default=60.0,
+        show_default=True,
+        callback=lambda *given: _long(*given),
+        help="For how long.",
+    ),
     click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything drawn."),
     click.option("--device", metavar="D", help="cpu, cuda, mps or xpu; chosen when not given."),
     click.option("--dtype", metavar="T", help="float32 or bfloat16; chosen when not given."),
 )
-AT = click.option("--run", "folder", type=FOLDER, required=True, help="Checkpoints and sheets.")
+# torchrun takes --run for one of its own options.
+AT = click.option(
+    "--run", "--to", "folder", type=FOLDER, required=True, help="Checkpoints and sheets."
+)
 FROM = click.option(
     "--from", "model", type=FOLDER, metavar="DIR", help="A model folder; else the bundled one."
 )
@@ -108,12 +135,19 @@ def runs(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def collecting(*args: object, **given: Any) -> None:  # noqa: ANN401
+        check_extra()
         fields = {name: given.pop(name, None) for name in Run.__dataclass_fields__}
         command(*args, run=Run(**fields), **given)
 
-    for option in (*reversed(RUN_OPTIONS), FROM):
+    for option in reversed(RUN_OPTIONS):
         collecting = option(collecting)
     return collecting
+
+
+def _long(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if not 0 < value < math.inf:
+        raise click.BadParameter("it is a number of minutes above 0.")
+    return value
 
 
 def _told(progress: Progress) -> None:

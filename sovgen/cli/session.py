@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sovgen.cli.progress import off_screen
+
 if TYPE_CHECKING:
     from index import Failure, Library
     from sovgen.settings import Settings
@@ -80,7 +82,8 @@ class Session:
 
 def notice(text: str) -> None:
     """One line on stderr that a person should see."""
-    click.echo(text, err=True)
+    with off_screen():
+        click.echo(text, err=True)
 
 
 def notice_failures(failures: Iterable[Failure]) -> None:

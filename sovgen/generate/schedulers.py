@@ -121,7 +121,7 @@ def _configured(name: str, cls: Any, config: Any, settings: Mapping[str, object]
 def _spacing(name: str, cls: Any, schedule: str | None) -> dict[str, object]:  # noqa: ANN401
     """The settings that space the sigmas so.
 
-    simple: every so manieth of the model's own sigmas, counted from the noisiest, as in A1111
+    simple: every nth of the model's own sigmas, counted from the noisiest, as in A1111
     """
     if schedule is None:
         return {}

@@ -203,7 +203,7 @@ def _errors_told(repo: str) -> Iterator[None]:
     except (network, OSError) as error:
         raise HubUnreachable(
             f"Fetching {repo} was cut off: {_first_line(error)}",
-            "What arrived is kept; run the same command again to go on.",
+            "Is the network there? What arrived is kept; run the same command again to go on.",
         ) from error
 
 

@@ -13,9 +13,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sovgen.errors import BadCheckpoint, BadSettings
+from sovgen.errors import BadCheckpoint, BadSettings, NoRoom
 
 INDEX = ".safetensors.index.json"
 
@@ -23,12 +24,27 @@ INDEX = ".safetensors.index.json"
 def assemble(base: Path, runs: Sequence[Path], folder: Path) -> list[str]:
     """Writes the model folder, whole or not at all, and returns the names of the replaced parts.
 
-    Raises BadSettings when `folder` exists, BadCheckpoint when a run has written no part yet.
+    Raises BadSettings when `folder` exists, BadCheckpoint when a run has written no part yet or
+    one that no model has, NoRoom.
     """
     if folder.exists():
         raise BadSettings(f"{folder} exists already.", "Name another folder.")
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    try:
+        replaced = _assembled(base, runs, partial)
+        os.replace(partial, folder)
+    except (OSError, shutil.Error, SafetensorError) as error:
+        if "os error 28" in str(error) or "No space left" in str(error):
+            raise NoRoom(f"No room for the model in {folder.parent}.", "Make room.") from error
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return replaced
+
+
+def _assembled(base: Path, runs: Sequence[Path], partial: Path) -> list[str]:
+    """The model folder as it is to be; the names of the replaced parts."""
     shutil.copytree(base, partial)
     replaced = []
     for run in runs:
@@ -38,13 +54,17 @@ def assemble(base: Path, runs: Sequence[Path], folder: Path) -> list[str]:
                 f"{run} has written no part yet.", "A run does when it ends and with every sheet."
             )
         for part in parts:
+            if not (base / part.name).is_dir():
+                raise BadCheckpoint(
+                    f"{part} is no part of {base.name}.",
+                    "A LoRA or a student stays beside its model: sovgen generate --lora.",
+                )
             shutil.rmtree(partial / part.name, ignore_errors=True)
             shutil.copytree(part, partial / part.name)
             replaced.append(part.name)
     for index in partial.rglob(f"*{INDEX}"):
         _join(index)
     _write_sums(partial)
-    os.replace(partial, folder)
     return replaced
 
 

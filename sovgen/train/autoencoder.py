@@ -25,10 +25,11 @@ from PIL.Image import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sovgen.errors import BadCheckpoint, BadSettings
 from sovgen.train.chance import Chance, chance
 from sovgen.train.dataset import Dataset
 from sovgen.train.grounds import draw_ground, laid_on
-from sovgen.train.parts import Vae, part_of, samples_seen, write_part
+from sovgen.train.parts import Vae, class_of, read_part, samples_seen, write_part
 from sovgen.train.sheets import images_of, sheet
 
 SHOWN = 16
@@ -81,6 +82,11 @@ class Autoencoder:
         scratch: bool = False,
         device: str = "cpu",
     ) -> None:
+        if not 0 < plan.crop <= data.pixels.shape[1]:
+            raise BadSettings(
+                f"crop = {plan.crop} does not fit pictures of {data.pixels.shape[1]} pixels.",
+                "Give a recipe with a smaller crop.",
+            )
         self.data, self.plan = data, plan
         self.learner = Coder(_new(plan) if scratch else _load(model))
         self.frozen = plan.freeze_encoder and not scratch
@@ -202,7 +208,13 @@ def _spread(z: Tensor) -> Tensor:
 
 
 def _load(model: Path) -> Vae:
-    return AutoencoderTiny.from_pretrained(part_of(model, "vae"), torch_dtype=torch.float32)
+    found = class_of(model, "vae")
+    if found != AutoencoderTiny.__name__:
+        raise BadCheckpoint(
+            f"The autoencoder of {model} is a {found}.",
+            f"Only a {AutoencoderTiny.__name__} is trained here; --scratch makes a new one.",
+        )
+    return read_part(model, "vae", AutoencoderTiny, torch_dtype=torch.float32)
 
 
 def _new(plan: AutoencoderPlan) -> Vae:

@@ -247,7 +247,7 @@ def _contrast(u: Tensor, w: Tensor, scale: Tensor) -> Tensor:
     same = F.softmax((w @ w.T).detach() / 0.05, dim=1)
     target = 0.6 * torch.eye(len(u), device=u.device) + 0.4 * same
     rows = (target * F.log_softmax(logits, dim=1)).sum(1).mean()
-    columns = (target.T * F.log_softmax(logits.T, dim=1)).sum(1).mean()
+    columns = (target * F.log_softmax(logits.T, dim=1)).sum(1).mean()
     return -0.5 * (rows + columns)
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sovgen.errors import BadDataset, NoRoom
+from sovgen.errors import BadDataset, BadSettings, NoRoom
 from sovgen.train.icons import Icon, IconSet, read_icons, spelt_out
 from sovgen.train.packages import Credit, check_licence, fetch, read_credit
 from sovgen.train.plan import fill, read_toml
@@ -89,6 +89,10 @@ def read_recipe(path: Path) -> DataRecipe:
     """A data recipe. Raises BadSettings."""
     tables = read_toml(path)
     sets = tuple(fill(IconSet, s, f"{path} [[set]]") for s in tables.pop("set", []))
+    names = Counter(s.name for s in sets)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise BadSettings(f"{path}: two sets are called {twice[0]!r}.", "Give each its own name.")
     words = tables.pop("keywords", None)
     keywords = fill(Keywords, words, f"{path} [keywords]") if words else None
     return fill(DataRecipe, tables | {"sets": sets, "keywords": keywords}, str(path))
@@ -103,6 +107,8 @@ def build(path: Path, folder: Path, *, packages: Path, workers: int, on_notice: 
     recipe = read_recipe(path)
     if (folder / "dataset.json").exists():
         raise BadDataset(f"{folder} holds a data set already.", "Name another folder.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadDataset(f"{folder} holds something else.", "Name an empty folder, or a new one.")
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -213,8 +219,14 @@ def _keywords(
     folder, credit = _source(keywords.package, keywords.folder, base, packages, notice)
     check_licence(credit, keywords.licence, trained_on=True)
     credits.append(credit)
-    entries = json.loads((folder / keywords.file).read_text(encoding="utf-8"))
-    return {_plain(e["label"]): e.get("tags", []) for e in entries}
+    try:
+        entries = json.loads((folder / keywords.file).read_text(encoding="utf-8"))
+        return {_plain(e["label"]): e.get("tags", []) for e in entries}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadDataset(
+            f"{folder / keywords.file} holds no keywords: {error}.",
+            "It is to be a list of {label, tags}.",
+        ) from error
 
 
 def _plain(label: str) -> str:

@@ -3,6 +3,7 @@
     x_t = alpha_t x_0 + sigma_t eps                            the forward process
     loss = w(t) |net(x_t, t, c) - v_t|^2                       v_t = alpha_t eps - sigma_t x_0
 
+or, where that is what the model's scheduler says that it predicts, eps or x_0 in place of v_t;
 over latents x_0 of pictures with captions c, the empty caption now and then (classifier-free
 guidance), t from a logit-normal with a share at t = T - 1, w by min-SNR with a floor. A model whose
 scheduler is a flow-matching one takes the straight path instead, with w = 1 (`noising.flow`).
@@ -28,13 +29,23 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from sovgen.errors import BadSettings
+from sovgen.errors import BadCheckpoint, BadSettings
 from sovgen.train import noising
 from sovgen.train.captions import compose
 from sovgen.train.chance import Chance, chance
 from sovgen.train.dataset import Dataset
 from sovgen.train.latents import Latents, cached_latents
-from sovgen.train.parts import Pipeline, Scheduler, Unet, Vae, part_of, samples_seen, write_part
+from sovgen.train.parts import (
+    Pipeline,
+    Scheduler,
+    Unet,
+    Vae,
+    class_of,
+    part_of,
+    read_part,
+    samples_seen,
+    write_part,
+)
 from sovgen.train.sheets import sheet
 from sovgen.train.texts import TextTower, load_texts
 
@@ -48,7 +59,7 @@ class DiffusionPlan:
 
     grounds: latents kept of each picture; white: how much more often the white one is drawn
     empty: share of empty captions; last: share of samples at the noisiest step
-    gamma, floor: min-SNR's clip, and the least weight
+    gamma, floor: min-SNR's clip, and the least weight of a velocity's error
     time_mean, time_std: of the logit of t / T
     commonness: exponent of how much less a name counts that few sets draw
     unet: the denoiser's configuration when it is trained from scratch
@@ -68,6 +79,10 @@ class DiffusionPlan:
     sample_steps: int = 20
     prompts: tuple[str, ...] = ("a red apple, 3d style",)
     unet: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if min(self.grounds, self.sample_steps, len(self.prompts)) < 1:
+            raise ValueError("grounds, sample_steps and prompts are at least 1")
 
 
 @dataclass(frozen=True)
@@ -99,10 +114,14 @@ class Diffusion:
         self.scheduler = load_scheduler(model)
         self.schedule = None if is_flow(self.scheduler) else schedule_of(self.scheduler)
         self.steps: int = self.scheduler.config.num_train_timesteps
+        self.prediction: noising.Prediction = self.scheduler.config.get(
+            "prediction_type", "epsilon"
+        )
         self.texts: TextTower = load_texts(model, device)
         self.vae = load_vae(model).to(device)
         self.latents: Latents = cached_latents(data, self.vae, plan.grounds, device, on_notice)
         self.learner: nn.Module = new_unet(plan) if scratch else load_unet(model)
+        _check_fit(self.learner, self.vae, self.texts)
         self.learner.to(device, memory_format=torch.channels_last)
         self.samples_before = 0 if scratch else samples_seen(model, "unet")
         self._trained = data.rows(held_out=False)
@@ -140,10 +159,11 @@ class Diffusion:
             x_t, wanted = noising.flow(x_0, eps, part)
             return x_t, t + 1, wanted, torch.ones_like(part)
         alpha, sigma = self.schedule.at(t, x_0)
-        wanted = noising.velocity(x_0, eps, alpha, sigma)
-        weight = noising.min_snr_weight(self.schedule.snr(t), "v_prediction", self.plan.gamma)
-        x_t = noising.add_noise(x_0, eps, alpha, sigma)
-        return x_t, t, wanted, weight.clamp(min=self.plan.floor)
+        wanted = noising.target(self.prediction, x_0, eps, alpha, sigma)
+        weight = noising.min_snr_weight(self.schedule.snr(t), self.prediction, self.plan.gamma)
+        if self.prediction == "v_prediction":  # at zero SNR it would weigh nothing
+            weight = weight.clamp(min=self.plan.floor)
+        return noising.add_noise(x_0, eps, alpha, sigma), t, wanted, weight
 
     def validate(self) -> dict[str, float]:
         """The same loss over the held-out pictures on white, with fixed noise and steps."""
@@ -190,6 +210,21 @@ class Diffusion:
         return z * float(self.vae.config.scaling_factor)
 
 
+def _check_fit(unet: Unet, vae: Vae, texts: TextTower) -> None:
+    """Raises BadCheckpoint unless the denoiser takes these latents, and this text alone."""
+    latents, width = vae.config.latent_channels, texts.encoder.config.hidden_size
+    if unet.config.in_channels != latents:
+        raise BadCheckpoint(
+            f"The denoiser takes {unet.config.in_channels} channels; the latents have {latents}.",
+            "Give both from one model, or channels that fit in the recipe.",
+        )
+    if unet.config.cross_attention_dim != width or unet.config.addition_embed_type == "text_time":
+        raise BadCheckpoint(
+            f"The denoiser does not read a text of width {width} alone.",
+            "Models of two towers, such as SDXL, learn by LoRA only: sovgen train lora.",
+        )
+
+
 def load_scheduler(model: Path) -> Scheduler:
     """The model's scheduler, of the class that its config names."""
     folder = part_of(model, "scheduler")
@@ -219,7 +254,7 @@ def schedule_of(scheduler: Scheduler) -> noising.Schedule:
 
 def load_unet(model: Path) -> Unet:
     """The model's denoiser in float32, with the attention that trains fastest where it runs."""
-    unet = UNet2DConditionModel.from_pretrained(part_of(model, "unet"), torch_dtype=torch.float32)
+    unet = read_part(model, "unet", UNet2DConditionModel, torch_dtype=torch.float32)
     return _with_plain_attention(unet)
 
 
@@ -230,9 +265,8 @@ def new_unet(plan: DiffusionPlan) -> Unet:
 
 def load_vae(model: Path) -> Vae:
     """The model's autoencoder, float32, for reading only; its class as its config names it."""
-    folder = part_of(model, "vae")
-    kind = getattr(diffusers, diffusers.AutoencoderTiny.load_config(folder)["_class_name"])
-    vae = kind.from_pretrained(folder, torch_dtype=torch.float32)
+    kind = getattr(diffusers, class_of(model, "vae"))
+    vae = read_part(model, "vae", kind, torch_dtype=torch.float32)
     return vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 

@@ -132,15 +132,15 @@ class Distill:
         unet.enable_adapters()
         without, asked = both.chunk(2)
         v = without + self.plan.guidance * (asked - without)
-        x_0 = noising.sample_of("v_prediction", v, x_t, alpha_t, sigma_t)
-        eps = noising.noise_of("v_prediction", v, x_t, alpha_t, sigma_t)
+        x_0 = noising.sample_of(self.source.prediction, v, x_t, alpha_t, sigma_t)
+        eps = noising.noise_of(self.source.prediction, v, x_t, alpha_t, sigma_t)
         return noising.add_noise(x_0, eps, alpha_s, sigma_s)
 
     def _consistent(self, learner: nn.Module, x_t: Tensor, t: Tensor, states: Tensor) -> Tensor:
         """f(x_t, t, c), shaped as x_t."""
         alpha, sigma = self.schedule.at(t, x_t)
         v = learner(x_t, t, states).sample.float()
-        x_0 = noising.sample_of("v_prediction", v, x_t, alpha, sigma)
+        x_0 = noising.sample_of(self.source.prediction, v, x_t, alpha, sigma)
         time = (t * TIME_SCALE).view(-1, 1, 1, 1).float()
         skip = DATA_DEVIATION**2 / (time**2 + DATA_DEVIATION**2)
         return skip * x_t + time / (time**2 + DATA_DEVIATION**2).sqrt() * x_0
@@ -169,7 +169,9 @@ class Distill:
             text_encoder=self.source.texts.encoder,
             tokenizer=self.source.texts.tokenizer,
             unet=self.learner,
-            scheduler=LCMScheduler.from_config(self.source.scheduler.config),
+            scheduler=LCMScheduler.from_config(
+                self.source.scheduler.config, original_inference_steps=self.plan.teacher_steps
+            ),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,

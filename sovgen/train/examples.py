@@ -49,7 +49,7 @@ def prepare_examples(
     if not word and not any(e.caption.strip() for e in examples):
         raise BadDataset(
             "No picture of the set has a caption.",
-            "Say with --word what they are to be called, or write notes on them.",
+            "Say with --word what they are to be called, or give them one: sovgen caption ID TEXT.",
         )
     sizes = buckets(area, grid)
     prepared = []

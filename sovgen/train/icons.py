@@ -48,6 +48,19 @@ class IconSet:
     run_together: bool = False
     still: tuple[str, ...] = ("Symbols", "Flags")
 
+    def __post_init__(self) -> None:
+        if bool(self.package) == bool(self.folder):
+            raise ValueError(f"the set {self.name} names a package or a folder")
+        for pattern in (self.keep, self.variants, *self.drop, *(p for p, _ in self.rename)):
+            _checked(pattern)
+
+
+def _checked(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+
 
 @dataclass(frozen=True)
 class Icon:
@@ -75,7 +88,7 @@ def read_icons(folder: Path, icon_set: IconSet, drop: Iterable[str]) -> list[Ico
     return [
         Icon(icon_set.name, name, _caption(name, icon_set), _svg(drawing, pack), name not in still)
         for name, drawing in drawings.items()
-        if wanted(name) and not drawing.get("hidden")
+        if wanted(name) and drawing.get("body") and not drawing.get("hidden")
     ]
 
 

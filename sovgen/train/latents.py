@@ -9,11 +9,13 @@ another autoencoder never meets these latents.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sovgen.errors import BadDataset, NoRoom
 from sovgen.train.dataset import Dataset
 from sovgen.train.grounds import draw_ground, laid_on
 from sovgen.train.parts import Vae
@@ -48,16 +51,37 @@ def cached_latents(
 ) -> Latents:
     """The latents of that data set by that encoder, made when they are not there yet."""
     folder = data.folder / f"latents-{_digest(vae, grounds)}"
-    if not (folder / "latents.json").exists():
-        on_notice(f"Encoding {len(data.pictures)} pictures on {grounds} grounds, once.")
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
+    if found := _read(folder):
+        return found
+    shutil.rmtree(folder, ignore_errors=True)  # torn
+    on_notice(f"Encoding {len(data.pictures)} pictures on {grounds} grounds, once.")
+    # Of this process alone: several of one training may come here at once.
+    partial = folder.with_name(f".{folder.name}-{os.getpid()}.partial")
+    try:
         partial.mkdir(parents=True)
         _encode_all(data, vae, grounds, device, partial)
-        os.replace(partial, folder)
-    said = json.loads((folder / "latents.json").read_text())
-    values = np.memmap(folder / "latents.f16", np.float16, "r", shape=tuple(said["shape"]))
-    return Latents(values, said["grounds"], said["std"])
+        with suppress(OSError):  # another was faster
+            partial.replace(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise NoRoom(f"No room for the latents in {data.folder}.", "Make room for them.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    made = _read(folder)
+    if made is None:
+        raise BadDataset(f"The latents in {folder} cannot be read.", "Delete that folder.")
+    return made
+
+
+def _read(folder: Path) -> Latents | None:
+    """What an earlier run has kept; None where it is not there whole."""
+    try:
+        said = json.loads((folder / "latents.json").read_text())
+        values = np.memmap(folder / "latents.f16", np.float16, "r", shape=tuple(said["shape"]))
+        return Latents(values, said["grounds"], said["std"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def encode(vae: Vae, pictures: Tensor) -> Tensor:

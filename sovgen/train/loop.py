@@ -169,7 +169,7 @@ def _check_finite(training: Training, figures: dict[str, float]) -> None:
         f"The loss of step {training.step} is {figures['loss']:g}, "
         f"its gradient {figures['gradient']:g}; "
         + (f"{kept.name} stands in {training.run}." if kept else "nothing was kept yet."),
-        "Run it again with a smaller learning_rate in the recipe, or another --seed.",
+        "Run it again with a smaller learning_rate in the recipe.",
     )
 
 

@@ -57,10 +57,17 @@ class LoraPlan:
     guidance: float = 4.0
     sample_steps: int = 20
 
+    def __post_init__(self) -> None:
+        if min(self.rank, self.prior_steps, self.sample_steps, len(self.layers)) < 1:
+            raise ValueError("rank, layers, prior_steps and sample_steps are at least 1")
+
 
 @dataclass(frozen=True)
 class Shown:
-    """A batch of one size: latents (n, c, h, w), noise, steps (n,), row of each text (n,)."""
+    """A batch of one size: latents (n, c, h, w), noise, steps (n,), row of each text (n,).
+
+    weight: of their mean error in the loss
+    """
 
     x_0: Tensor
     eps: Tensor
@@ -72,7 +79,6 @@ class Shown:
 class Lora:
     """The objective of a low-rank adapter; see the head of the file."""
 
-    name = "lora"
     samples_before = 0
 
     def __init__(
@@ -87,6 +93,9 @@ class Lora:
     ) -> None:
         _check_kind(pipe)
         self.pipe, self.plan, self.title = pipe, plan, title
+        self._source = Path(str(pipe.config.get("_name_or_path", ""))).name
+        # A run goes on with what it began with.
+        self.name = f"lora of the set {title} on {self._source or 'a model'}"
         self.schedule = schedule_of(pipe.scheduler)
         self.prediction: noising.Prediction = pipe.scheduler.config.prediction_type
         self.device = pipe.unet.device.type
@@ -111,12 +120,13 @@ class Lora:
 
     def loss(self, learner: nn.Module, batch: list[Shown]) -> tuple[Tensor, dict[str, float]]:
         """The sum at the head of the file, shape ()."""
-        size = sum(len(s.t) for s in batch if s.weight == batch[0].weight)
-        parts = [s.weight * len(s.t) / size * self._error(learner, s) for s in batch]
-        return torch.stack(parts).sum(), {}
+        return torch.stack([s.weight * self._error(learner, s) for s in batch]).sum(), {}
 
     def validate(self) -> dict[str, float]:
-        """The loss over the whole set, with fixed noise and steps."""
+        """The loss over pictures of the set, as many as it has, with fixed noise and steps.
+
+        They are those that are learnt from: a set is too small to hold any out.
+        """
         shown = self._drawn(range(self._own), max(8, self._own), 1.0, chance(0, 0))
         return {"loss": float(self.loss(self.learner, shown)[0])}
 
@@ -127,8 +137,7 @@ class Lora:
 
     def write(self, folder: Path, samples: int) -> None:
         """FOLDER/TITLE with both kinds of LoRA file."""
-        source = Path(str(self.pipe.config.get("_name_or_path", ""))).name
-        write_adapter(self.learner, folder, self.title, samples, source)
+        write_adapter(self.learner, folder, self.title, samples, self._source)
 
     def _error(self, learner: nn.Module, shown: Shown) -> Tensor:
         x_0, eps, t = (v.to(self.device) for v in (shown.x_0, shown.eps, shown.t))
@@ -138,16 +147,18 @@ class Lora:
         states, more = self._conditioning(shown)
         out: Tensor = learner(x_t, t, states, added_cond_kwargs=more, return_dict=False)[0]
         weight = noising.min_snr_weight(self.schedule.snr(t), self.prediction, self.plan.gamma)
-        # at zero terminal SNR min-SNR would weigh the last step nothing at all
-        weight = weight.clamp(min=0.1)
+        if self.prediction == "v_prediction":  # at zero SNR it would weigh nothing
+            weight = weight.clamp(min=0.1)
         return (weight * (out.float() - wanted).square().mean(dim=(1, 2, 3))).mean()
 
     def _drawn(self, rows: range, size: int, weight: float, chance: Chance) -> list[Shown]:
-        """`size` examples of those rows, in groups of one latent size each."""
+        """`size` examples of those rows, in groups of one latent size each; weight: of all."""
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for row in chance.numpy.choice(np.array(rows), size):
             by_shape.setdefault(tuple(self._latents[row].shape), []).append(int(row))
-        return [self._noised(group, weight, chance) for group in by_shape.values()]
+        return [
+            self._noised(group, weight * len(group) / size, chance) for group in by_shape.values()
+        ]
 
     def _noised(self, rows: list[int], weight: float, chance: Chance) -> Shown:
         x_0 = torch.stack([self._latents[r] for r in rows])
@@ -192,9 +203,11 @@ class Lora:
         self, examples: Sequence[Example], grid: int, side: int, on_notice: Callable[[str], None]
     ) -> list[Prepared]:
         """Pictures that the model draws before it is taught, with their prompts."""
-        asked = self.plan.prior_prompts or tuple({e.caption: None for e in examples if e.caption})
-        if not self.plan.prior or not asked:
+        if not self.plan.prior:
             return []
+        captions = tuple({e.caption: None for e in examples if e.caption})
+        # without any, what it draws unasked
+        asked = self.plan.prior_prompts or captions or ("",)
         on_notice(f"Drawing {self.plan.prior} pictures of the model's own, to hold on to.")
         self.pipe.set_progress_bar_config(disable=True)
         return [

@@ -22,10 +22,10 @@ def append_metrics(run: Path, step: int, samples: int, values: Mapping[str, obje
 
 
 def read_metrics(run: Path) -> list[dict[str, object]]:
-    """Every whole line; a last line that a kill has torn is left out."""
+    """Every whole line; what a kill or a full disk has torn is left out."""
     path = run / "metrics.jsonl"
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    return [told for line in lines if (told := _told(line))]
 
 
 def drop_metrics_after(run: Path, step: int) -> None:
@@ -34,3 +34,11 @@ def drop_metrics_after(run: Path, step: int) -> None:
     partial = run / ".metrics.partial"
     partial.write_text("".join(json.dumps(m) + "\n" for m in kept), encoding="utf-8")
     os.replace(partial, run / "metrics.jsonl")
+
+
+def _told(line: str) -> dict[str, object]:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) and "step" in told else {}

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sovgen.errors import BadDataset
 
@@ -69,7 +70,7 @@ def read_credit(folder: Path, package: str) -> Credit:
     """From the package's info.json (icon sets) or package.json. Raises BadDataset without one."""
     for name in ("info.json", "package.json"):
         if (folder / name).exists():
-            said = json.loads((folder / name).read_text(encoding="utf-8"))
+            said = _read(folder / name)
             licence, author = said.get("license", ""), said.get("author", "")
             return Credit(
                 package,
@@ -80,6 +81,14 @@ def read_credit(folder: Path, package: str) -> Credit:
     raise BadDataset(
         f"{package} does not say who made it.", "info.json or package.json is missing."
     )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadDataset(f"{path} cannot be read: {error}.", "Get the package again.") from error
+    return said if isinstance(said, dict) else {}
 
 
 def check_licence(credit: Credit, claimed: str, trained_on: bool) -> None:

@@ -58,3 +58,25 @@ def part_of(model: Path, name: str) -> Path:
     if not (model / name).is_dir():
         raise BadCheckpoint(f"{model} has no {name}.", "Give a model folder that holds this part.")
     return model / name
+
+
+def read_part(model: Path, name: str, kind: Any, **given: Any) -> Any:  # noqa: ANN401
+    """MODEL/NAME read by a class of diffusers or transformers. Raises BadCheckpoint."""
+    folder = part_of(model, name)
+    try:
+        return kind.from_pretrained(folder, **given)
+    except (OSError, ValueError, RuntimeError, NotImplementedError, SafetensorError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BadCheckpoint(
+            f"{folder} cannot be read as {kind.__name__}: {said}",
+            "Its weights are torn or missing, or it is of another architecture.",
+        ) from error
+
+
+def class_of(model: Path, name: str) -> str:
+    """The class that MODEL/NAME says it is of. Raises BadCheckpoint."""
+    path = part_of(model, name) / "config.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadCheckpoint(f"{path} does not say what it is.", "Get the model again.") from error

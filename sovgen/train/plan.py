@@ -6,12 +6,13 @@ is not known is refused, so a misspelt setting never passes in silence.
 
 from __future__ import annotations
 
-import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sovgen.errors import BadSettings
 
@@ -50,6 +51,13 @@ class Loop:
     checkpoint_minutes: float = 5.0
     sheet_minutes: float = 30.0
 
+    def __post_init__(self) -> None:
+        for name in ("batch", "average_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1")
+        if min(self.learning_rate, self.clip, self.half_life) <= 0:
+            raise ValueError("learning_rate, clip and half_life are above 0")
+
     def rate(self, step: int) -> float:
         """The learning rate of that step: warm-up, level, and a linear cool-down if it has one."""
         warm = min(1.0, (step + 1) / max(1, self.warm_up))
@@ -81,13 +89,46 @@ def read_plan(path: Path, name: str, kind: type[T]) -> tuple[Loop, T]:
 
 def fill(kind: type[T], values: Mapping[str, Any], place: str) -> T:
     """A dataclass from a TOML table, tuples for lists. Raises BadSettings."""
-    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
+    if not isinstance(values, Mapping):
+        raise BadSettings(f"{place} is to be a table.", "See docs/training.md.")
+    known = get_type_hints(kind)
+    unknown = sorted(set(values) - set(known))
     if unknown:
         raise BadSettings(
             f"{place}: unknown key {unknown[0]!r}.", f"Known keys: {', '.join(sorted(known))}."
         )
+    for key, value in values.items():
+        if not _fits(value, known[key]):
+            raise BadSettings(
+                f"{place}: {key} = {value!r} is not what it is to be.",
+                f"It is {_said(known[key])}.",
+            )
     try:
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise BadSettings(f"{place}: {error}.", "See docs/training.md.") from error
+
+
+def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401
+    """Whether a TOML value may stand where a field of that type is."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in inner
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            return False
+        if inner[-1:] == (...,):
+            return all(_fits(one, inner[0]) for one in value)
+        return len(value) == len(inner) and all(map(_fits, value, inner))
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind in (bool, Any)
+    if kind is float:
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    plain = origin or kind
+    return not isinstance(plain, type) or isinstance(value, plain)
+
+
+def _said(kind: Any) -> str:  # noqa: ANN401
+    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from sovgen.train.parts import part_of, write_part
+from sovgen.train.parts import part_of, read_part, write_part
 
 CHUNK = 512
 
@@ -59,8 +59,7 @@ class TextTower:
 
 def load_texts(model: Path, device: str = "cpu") -> TextTower:
     """The text tower of a model folder, float32, for reading only. Raises BadCheckpoint."""
-    folder = part_of(model, "text_encoder")
-    encoder: Any = CLIPTextModel.from_pretrained(folder, dtype=torch.float32)
+    encoder: Any = read_part(model, "text_encoder", CLIPTextModel, dtype=torch.float32)
     tokenizer = CLIPTokenizer.from_pretrained(part_of(model, "tokenizer"))
     projection = torch.eye(encoder.config.hidden_size)
     stored = model / "image_encoder" / "open_clip_vision.safetensors"

@@ -79,6 +79,8 @@ def prepare(
     Weights and moments are float32; with the precision "bfloat16" the passes are autocast to it.
     """
     objective.learner.train()
+    if device.startswith("cuda:"):  # which accelerate takes for its first
+        torch.cuda.set_device(device)
     accelerator = Accelerator(cpu=device == "cpu")
     trained = [p for p in objective.learner.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
@@ -120,6 +122,7 @@ def keep(training: Training) -> None:
         "seed": training.seed,
         "step": training.step,
         "samples": training.samples,
+        "figures": training.figures,
     }
     write_checkpoint(training.run, training.step, Checkpoint(tensors, state))
 
@@ -131,6 +134,7 @@ def restore(training: Training) -> bool:
     """
     folder = latest_checkpoint(training.run)
     if folder is None:
+        _drop_metrics(training)
         return False
     found = read_checkpoint(folder)
     if found.state["objective"] != training.objective.name:
@@ -144,8 +148,14 @@ def restore(training: Training) -> bool:
     training.step = int(str(found.state["step"]))
     training.samples = int(str(found.state["samples"]))
     training.seed = int(str(found.state["seed"]))
-    drop_metrics_after(training.run, training.step)
+    training.figures = list(found.state.get("figures", []))  # type: ignore[call-overload]
+    _drop_metrics(training)
     return True
+
+
+def _drop_metrics(training: Training) -> None:
+    if training.accelerator.is_main_process:
+        drop_metrics_after(training.run, training.step)
 
 
 @torch.no_grad()

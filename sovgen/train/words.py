@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,9 +153,10 @@ def _cached(
     path = data / f"taught-{digest}.safetensors"
     if not path.exists():
         on_notice(f"Asking the teacher for {len(phrases)} phrases, once.")
-        partial = path.with_suffix(".partial")
+        # Of this process alone: several of one training may come here at once.
+        partial = path.with_suffix(f".{os.getpid()}.partial")
         save_file({"rows": taught(teacher, phrases, device)}, partial)
-        partial.rename(path)
+        partial.replace(path)
     return load_file(path)["rows"]
 
 

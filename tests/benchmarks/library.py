@@ -2,9 +2,9 @@
 
 `--rows 10000,100000,1000000` says how many. All sides hold the same vectors
 (`tests.benchmarks.likenesses`), of 512 numbers as those of ViT-B/32 and B/16, which most people
-have; the bundled encoder's 256 would halve every time and size. Every side is made in one process
-and asked in another. Vector times are of one processor (DuckDB has two threads in any library of
-ours, so as a rival too), warm, one question after the other.
+have; the bundled encoder's 384 would take three quarters of every time and size. Every side is
+made in one process and asked in another. Vector times are of one processor (DuckDB has two threads
+in any library of ours, so as a rival too), warm, one question after the other.
 """
 
 from __future__ import annotations

@@ -41,13 +41,23 @@ def test_every_error_of_both_trees_is_told_in_two_lines(kind: type[Exception]) -
     error.message, error.hint = "What\nhappened.", "What to do."  # type: ignore[attr-defined]
     code, out, err = run(error)
     stopped = kind is sovgen.errors.Interrupted
-    hint = "Everything kept before stands; run it again to go on." if stopped else "What to do."
+    hint = "Everything kept before stands." if stopped else "What to do."
     assert (code, out) == (130 if stopped else 1, "")
     assert err == f"Error: What happened.\nHint: {hint}\n"
 
 
-def test_an_error_without_a_hint_still_says_what_to_do() -> None:
-    assert "--debug" in run(sovgen.errors.BadRecipe("Bad."))[2].splitlines()[1]
+def test_an_error_without_a_hint_is_one_line() -> None:
+    assert run(sovgen.errors.BadRecipe("Bad."))[2] == "Error: Bad.\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "ours"), [("--width", "--size"), ("--cfg-scale", "--guidance"), ("-n", "--count")]
+)
+def test_an_option_of_another_program_is_told_by_our_name(
+    cli: Cli, tmp_path: Path, option: str, ours: str
+) -> None:
+    done = cli(tmp_path / "none", "generate", "x", option, "2")
+    assert done.exit_code == 2 and ours in done.stderr.rpartition("Did you mean")[2]
 
 
 def test_the_unexpected_is_one_line_and_the_way_to_its_traceback() -> None:

@@ -9,9 +9,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from index import ExportExists, Library, LibraryDamaged, LibraryExists, Query, curate
+from index import ExportExists, Library, LibraryDamaged, LibraryExists, Query, backup, curate
 from tests.index.boxes import ROOT, run_boxed
 from tests.index.conftest import new
 from tests.index.given import Given
@@ -149,16 +150,22 @@ def test_a_damaged_backup_is_refused_and_leaves_no_folder(
 
 
 def test_a_backup_cannot_write_outside_its_folder(kept: Library, tmp_path: Path) -> None:
-    with kept.store.writing() as connection:
+    kept.backup(tmp_path / "good.zip")
+    with zipfile.ZipFile(tmp_path / "good.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    catalogue = tmp_path / "changed.duckdb"
+    catalogue.write_bytes(members["library.duckdb"])
+    with duckdb.connect(catalogue) as connection:
         connection.execute("UPDATE files SET path = '../../outside.png' WHERE picture = 1")
-    kept.backup(tmp_path / "b.zip")
-    with zipfile.ZipFile(tmp_path / "b.zip", "a") as archive, kept.store.reading() as connection:
-        (sha,) = connection.execute("SELECT file_sha256 FROM files WHERE picture = 1").fetchone()
-        archive.writestr(f"files/{sha}", "out")
-        archive.writestr("../evil.txt", "out")
-    with pytest.raises(LibraryDamaged):
+    members |= {"library.duckdb": catalogue.read_bytes(), "../evil.txt": b"out"}
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+        archive.comment = backup._contents(archive)
+    with pytest.raises(LibraryDamaged, match="leads out of the library"):
         Library.from_backup(tmp_path / "b.zip", tmp_path / "deep" / "again")
     assert not list(tmp_path.rglob("outside.png")) and not list(tmp_path.rglob("evil.txt"))
+    assert not (tmp_path / "deep" / "again").exists()
 
 
 FULL = """

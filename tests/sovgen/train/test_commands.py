@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,3 +119,48 @@ def test_a_lora_on_a_set_of_the_library(
     }  # fmt: skip
     refused(cli("train", "lora", "nosuch", *words), "nosuch")
     refused(cli("train", "lora", "empty", *words, "--word", "w"), "holds no picture")
+
+
+def test_odd_data_sets_are_told_and_learnt_from(
+    cli: Run, data: Dataset, model: Path, short: Callable[..., Path], tmp_path: Path
+) -> None:
+    one = tmp_path / "one"
+    one.mkdir()
+    said = json.loads((data.folder / "dataset.json").read_text())
+    side = said["side"]
+    said["pictures"] = [said["pictures"][0] | {"caption": "", "keywords": []}]
+    (one / "dataset.json").write_text(json.dumps(said))
+    (one / "pictures.u8").write_bytes(data.pixels[:1].tobytes())
+    assert (one / "pictures.u8").stat().st_size == side * side * 4
+    words = ("train", "diffusion", "--data", one, "--from", model, "--to", tmp_path / "r")
+    done = cli(*words, "--recipe", short(steps=2), "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    assert "holds one picture" in done.stderr and "has a caption" in done.stderr
+
+
+@pytest.mark.parametrize("minutes", ["nan", "-1", "0", "inf"])
+def test_minutes_are_a_number_above_nought(cli: Run, data: Dataset, minutes: str) -> None:
+    done = cli("train", "diffusion", "--data", data.folder, "--run", "r", "--minutes", minutes)
+    assert done.exit_code == 2 and "minutes" in done.stderr
+
+
+def test_a_lora_has_no_other_model_to_begin_from(cli: Run, tmp_path: Path) -> None:
+    done = cli("train", "lora", "plain", "--to", tmp_path / "r", "--from", tmp_path)
+    assert done.exit_code == 2 and "--from" in done.stderr
+
+
+def test_a_lora_goes_on_with_its_own_set_alone(
+    cli: Run, model: Path, short: Callable[..., Path], tmp_path: Path
+) -> None:
+    library = Library.create(tmp_path / "lib")
+    Image.new("RGB", (48, 32), "#d22").save(tmp_path / "red.png")
+    [entry] = library.add([tmp_path / "red.png"]).added
+    for name in ("plain", "other"):
+        curate.new_set(library, name)
+        curate.add_to_set(library, name, [entry.id])
+    words = ("--to", tmp_path / "r", "--model", model, "--word", "w")
+    assert cli("train", "lora", "plain", *words, "--recipe", short("lora", 2)).exit_code == 0
+    refused(
+        cli("train", "lora", "other", *words, "--recipe", short("lora", 4)),
+        "is of a training of lora of the set plain",
+    )

@@ -186,3 +186,42 @@ def test_drawn_grounds_are_nearest_to_their_own_name() -> None:
     assert 70 < sum(g.name == "white" for g in drawn) < 130
     told = [nearest_ground(np.array(g.rgb, np.float32)) == g.name for g in drawn]
     assert np.mean(told) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('role = "test"', 'role = "tests"', "role = 'tests'"),
+        ("variants = '-light$'", "variants = '('", "is no regular expression"),
+        ("side = 32", 'side = "big"', "side = 'big'"),
+        ('folder = "together"', "", "a package or a folder"),
+        ('name = "together"', 'name = "shapes"', "two sets are called"),
+    ],
+)
+def test_recipes_that_mean_nothing_are_refused(
+    recipe: Path, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    bad = recipe.with_name("meaningless.toml")
+    assert old in recipe.read_text()
+    bad.write_text(recipe.read_text().replace(old, new))
+    with pytest.raises(BadSettings, match=said):
+        built(bad, tmp_path / "d")
+
+
+def test_a_folder_that_holds_something_else_is_refused_at_once(
+    recipe: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "letter.txt").write_text("mine")
+    notices: list[str] = []
+    with pytest.raises(BadDataset, match="holds something else"):
+        built(recipe, tmp_path / "d", notices)
+    assert notices == []
+
+
+@pytest.mark.parametrize("file", ["shapes/info.json", "words/data.json"])
+def test_damaged_files_of_a_package_are_named(recipe: Path, tmp_path: Path, file: str) -> None:
+    base = Path(shutil.copytree(recipe.parent, tmp_path / "base"))
+    (base / file).write_text('{"a": ')
+    with pytest.raises(BadDataset, match=file.partition("/")[2]):
+        built(base / "tiny.toml", tmp_path / "d")

@@ -108,12 +108,34 @@ def test_a_prior_is_drawn_by_the_model_itself_and_weighs_in(
     objective = Lora(pipe_of(model), examples, plan, title="reds", on_notice=notices.append)
     assert notices == ["Drawing 2 pictures of the model's own, to hold on to."]
     batch = objective.batch(chance(0, 0), 6)
-    assert sum(len(s.t) for s in batch if s.weight == 1.0) == 6
-    assert sum(len(s.t) for s in batch if s.weight == 0.5) == 6
+    # The set's come first, grouped by size; then as many of the model's own, half as heavy.
+    count = np.cumsum([len(s.t) for s in batch])
+    own, prior = (np.flatnonzero(side) for side in (count <= 6, count > 6))
+    assert count[own[-1]] == 6 and count[-1] == 12
+    weights = np.array([s.weight for s in batch])
+    assert weights[own].sum() == pytest.approx(1.0)
+    assert weights[prior].sum() == pytest.approx(0.5)
     whole, _ = objective.loss(objective.learner, batch)
-    own, _ = objective.loss(objective.learner, [s for s in batch if s.weight == 1.0])
-    prior, _ = objective.loss(objective.learner, [s for s in batch if s.weight == 0.5])
-    assert float(whole) == pytest.approx(float(own) + float(prior), rel=1e-4)
+    parts = [objective.loss(objective.learner, [s])[0] for s in batch]
+    assert float(whole) == pytest.approx(float(sum(parts)), rel=1e-4)
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0])
+def test_a_prior_adds_its_share_whatever_it_weighs(
+    model: Path, examples: list[Example], weight: float
+) -> None:
+    plan = LoraPlan(rank=2, prior=2, prior_steps=2, prior_weight=weight)
+    objective = Lora(pipe_of(model), examples, plan, title="reds")
+    assert sum(s.weight for s in objective.batch(chance(0, 0), 6)) == pytest.approx(1 + weight)
+
+
+def test_a_prior_without_captions_is_what_the_model_draws_unasked(
+    model: Path, examples: list[Example]
+) -> None:
+    bare = [Example(e.path, "") for e in examples]
+    plan = LoraPlan(rank=2, word="reds", prior=2, prior_steps=2)
+    objective = Lora(pipe_of(model), bare, plan, title="reds")
+    assert objective._captions[-2:] == ["", ""]
 
 
 def test_mixed_sizes_go_into_buckets_on_the_models_grid(
