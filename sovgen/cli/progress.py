@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.progress import Progress, ProgressColumn
 
 
 Tell = Callable[[int, int], None]
-# The bars that are on the screen.
-_standing: list[Progress] = []
+# The bars that are on the screen, and what draws them there.
+_standing: list[tuple[Progress, Live]] = []
 
 
 @contextmanager
@@ -39,32 +40,42 @@ def several_shown(*bars: tuple[str, str]) -> Iterator[list[Tell]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    progress = Progress(
-        *_columns(),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    with progress:
-        _standing.append(progress)
-        try:
-            yield [_teller(progress, what, unit) for what, unit in bars]
-        finally:
-            _standing.remove(progress)
+    progress = Progress(*_columns(), console=Console(stderr=True))
+    _standing.append((progress, _raised(progress)))
+    try:
+        yield [_teller(progress, what, unit) for what, unit in bars]
+    finally:
+        _standing.pop()[1].stop()
 
 
 @contextmanager
 def off_screen() -> Iterator[None]:
     """Within, no bar stands where lines are written to the terminal."""
-    gone = list(_standing)
-    for progress in gone:
-        progress.stop()
+    if not _standing:
+        yield
+        return
+    progress, live = _standing[-1]
+    live.stop()
     try:
         yield
     finally:
-        for progress in gone:
-            progress.start()
+        # A new one, since the old one would first erase as many lines as it had.
+        _standing[-1] = progress, _raised(progress)
+
+
+def _raised(progress: Progress) -> Live:
+    from rich.live import Live
+
+    live = Live(
+        get_renderable=progress.get_renderable,
+        console=progress.console,
+        transient=True,
+        refresh_per_second=10,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    live.start(refresh=True)
+    return live
 
 
 def _teller(progress: Progress, what: str, unit: str) -> Tell:
