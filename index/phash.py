@@ -17,7 +17,6 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BITS = 64
 _SIDE = 32
 _LOW = 8
 

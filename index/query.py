@@ -105,14 +105,6 @@ def direction(terms: Sequence[Term], vectors: NDArray[np.float32]) -> NDArray[np
     return np.asarray(total / length, np.float32)
 
 
-def parse_date(text: str) -> date:
-    """A local date such as 2026-01-31. Raises BadQuery."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise BadQuery(f"{text!r} is no date.", "Write it as 2026-01-31.") from error
-
-
 def _weighted(text: str) -> Iterator[Term]:
     start = 0
     for mark in _WEIGHT.finditer(text):

@@ -110,3 +110,8 @@ class NoRoom(SovgenError):
 
 class TrainingDiverged(SovgenError):
     """The loss is no longer a number; the last good checkpoint stands."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, without the pages that may follow."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -28,13 +28,11 @@ class Metadata:
     texts: PNG text chunks by keyword, and `comment` of a GIF or JPEG
     exif: text entries of the EXIF block by tag number
     comment: EXIF UserComment, decoded; empty when there is none
-    xmp: the XMP packet; empty when there is none
     """
 
     texts: Mapping[str, str] = field(default_factory=dict)
     exif: Mapping[int, str] = field(default_factory=dict)
     comment: str = ""
-    xmp: str = ""
 
 
 def read_metadata(image: Image.Image) -> Metadata:
@@ -42,7 +40,7 @@ def read_metadata(image: Image.Image) -> Metadata:
     # a PNG's texts may stand behind its pixels, so the picture has been loaded by now
     texts = {k: _text(v) for k, v in image.info.items() if isinstance(k, str) and _is_text(k, v)}
     exif, comment = _read_exif(image)
-    return Metadata(texts, exif, comment, _text(image.info.get("xmp", "")))
+    return Metadata(texts, exif, comment)
 
 
 def decode_comment(raw: bytes | str) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from index.atomic import write_atomically
 from index.errors import DiskFull, LibraryReadOnly
 from index.hashes import cache_folder
-from sovgen.errors import ModelUnsupported
+from sovgen.errors import ModelUnsupported, first_line
 from sovgen.offline import hold_reports_back
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ class Converted:
             compiled = _core().compile_model(converted, "CPU", self._settings())
         except RuntimeError as error:
             raise ModelUnsupported(
-                f"OpenVINO cannot take the denoiser of {self._model.name}: "
-                f"{(str(error).strip() or type(error).__name__).splitlines()[0]}",
+                f"OpenVINO cannot take the denoiser of {self._model.name}: {first_line(error)}",
                 "Draw with torch: leave the backend out.",
             ) from error
         # Without room for it the next run converts again.

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from sovgen.errors import HubUnreachable, ModelDamaged, ModelMissing
+from sovgen.errors import HubUnreachable, ModelDamaged, ModelMissing, first_line
 from sovgen.models.folder import read_json
 from sovgen.models.progress import OnProgress
 from sovgen.models.wanted import ANY, INDEX, Choice, Remote, wanted_files
@@ -202,7 +202,7 @@ def _errors_told(repo: str) -> Iterator[None]:
         ) from error
     except (network, OSError) as error:
         raise HubUnreachable(
-            f"Fetching {repo} was cut off: {_first_line(error)}",
+            f"Fetching {repo} was cut off: {first_line(error)}",
             "Is the network there? What arrived is kept; run the same command again to go on.",
         ) from error
 
@@ -213,7 +213,3 @@ def _network_error() -> type[Exception]:
 
     kinds = HfHubHTTPError.__mro__
     return next((kind for kind in kinds if kind.__name__ == "HTTPError"), HfHubHTTPError)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

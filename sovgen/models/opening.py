@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from index.bundled import bundled_model
-from sovgen.errors import ModelDamaged
+from sovgen.errors import ModelDamaged, first_line
 from sovgen.models.layout import Layout
 from sovgen.models.originals import T5, UNET, VAES
 from sovgen.models.pieces import has_only_pieces, t5_tokenizer
@@ -44,7 +44,7 @@ def open_pipeline(layout: Layout, dtypes: Dtypes, *, safety: bool) -> Any:  # no
             pipe = _open_folder(layout, dtypes, checker)
     except (ValueError, RuntimeError, KeyError, OSError) as error:
         raise ModelDamaged(
-            f"{layout.path.name} cannot be loaded: {_first_line(error)}",
+            f"{layout.path.name} cannot be loaded: {first_line(error)}",
             "Its weights and its configuration do not belong together: get it again.",
         ) from error
     _refuse_gaps(layout, pipe)
@@ -232,7 +232,3 @@ def _refuse_gaps(layout: Layout, pipe: Any) -> None:  # noqa: ANN401
             raise ModelDamaged(
                 f"{layout.path.name} lacks some weights of its {name}.", "Get the whole model."
             )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovgen.errors import ModelDamaged, ModelUnsupported
+from sovgen.errors import ModelDamaged, ModelUnsupported, first_line
 from sovgen.models.folder import INDEX, read_json
 from sovgen.models.identity import refuse_changed
 from sovgen.models.quiet import libraries_held_back
@@ -89,7 +89,7 @@ def _load(found: Found, device: str, dtype: str) -> Upscaler:
                 **dict.fromkeys(_UNUSED if cls == "StableDiffusionUpscalePipeline" else ()),
             )
         except (ValueError, RuntimeError, KeyError, OSError) as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            first = first_line(error)
             raise ModelDamaged(
                 f"{found.name} cannot be loaded: {first}", "Get the whole folder again."
             ) from error

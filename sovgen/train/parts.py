@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from safetensors import SafetensorError
 
-from sovgen.errors import BadCheckpoint, NoRoom
+from sovgen.errors import BadCheckpoint, NoRoom, first_line
 
 # diffusers and transformers leave most of their classes untyped: these names say what is meant
 Vae: TypeAlias = Any
@@ -66,7 +66,7 @@ def read_part(model: Path, name: str, kind: Any, **given: Any) -> Any:  # noqa: 
     try:
         return kind.from_pretrained(folder, **given)
     except (OSError, ValueError, RuntimeError, NotImplementedError, SafetensorError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = first_line(error)
         raise BadCheckpoint(
             f"{folder} cannot be read as {kind.__name__}: {said}",
             "Its weights are torn or missing, or it is of another architecture.",

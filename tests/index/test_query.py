@@ -10,7 +10,7 @@ import pytest
 
 from index import BadQuery, Library, NoSuchPicture, NoSuchSet, Query, UnreadableImage, curate
 from index.matching import match_floor
-from index.query import Term, direction, parse_date, terms_of
+from index.query import Term, direction, terms_of
 from index.view import COLUMNS
 from tests.index.conftest import new, picture
 from tests.index.given import Given
@@ -67,12 +67,6 @@ def test_parts_that_cancel_each_other_out_are_refused() -> None:
     same = np.array([[0.6, 0.8], [0.6, 0.8]], np.float32)
     with pytest.raises(BadQuery, match="cancel"):
         direction([Term(1.0, text="a"), Term(-1.0, text="b")], same)
-
-
-def test_dates_are_iso_dates() -> None:
-    assert parse_date("2026-02-28") == date(2026, 2, 28)
-    with pytest.raises(BadQuery, match="2026-02-30"):
-        parse_date("2026-02-30")
 
 
 def test_words_point_to_what_they_mean_and_minus_away_from_it(

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from sovgen.errors import ModelDamaged, ModelUnsupported
+from sovgen.errors import ModelDamaged, ModelUnsupported, first_line
 from sovgen.models import shapes
 from sovgen.models.additions.addition import Addition
 from sovgen.models.additions.kinds import config_of
@@ -85,7 +85,7 @@ def _open(vae: Addition, config: Mapping[str, Any], dtype: Any) -> Any:  # noqa:
                 str(vae.path), config=folder, dtype=dtype, local_files_only=True
             )
     except (ValueError, RuntimeError, KeyError, OSError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = first_line(error)
         raise ModelDamaged(
             f"{vae.name} cannot be loaded: {first}", "Its weights and configuration do not agree."
         ) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from sovgen.errors import ModelDamaged, ModelUnsupported
+from sovgen.errors import ModelDamaged, ModelUnsupported, first_line
 from sovgen.models.additions.addition import Addition
 from sovgen.models.additions.control_file import completed, read_control
 from sovgen.models.additions.families import refuse_other_family, refuse_without_unet
@@ -58,7 +58,7 @@ def open_control(model: Model, control: Addition) -> Any:  # noqa: ANN401
     try:
         opened = _open(model, control)
     except (ValueError, RuntimeError, KeyError, OSError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = first_line(error)
         raise ModelDamaged(
             f"{control.name} cannot be loaded: {first}",
             "Its weights and its configuration do not belong together: get it again.",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sovgen.errors import ModelDamaged, ModelUnsupported
+from sovgen.errors import ModelDamaged, ModelUnsupported, first_line
 from sovgen.models.additions.addition import Addition
 from sovgen.models.additions.families import refuse_other_family, refuse_without_unet
 from sovgen.models.additions.kinds import config_of
@@ -95,7 +95,7 @@ def put_adapter(model: Model, adapter: Addition, pictures: int) -> ImagePrompt:
         )
     except (ValueError, RuntimeError, KeyError) as error:
         remove()
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = first_line(error)
         raise ModelDamaged(f"{adapter.name} cannot be loaded: {first}", "Get it again.") from error
     side = encoder.config.image_size
     processor = CLIPImageProcessor(
@@ -147,7 +147,7 @@ def _encoder(model: Model, adapter: Addition) -> Any:  # noqa: ANN401
             str(folder), dtype=dtype, use_safetensors=True, local_files_only=True
         )
     except (ValueError, RuntimeError, KeyError, OSError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = first_line(error)
         raise ModelDamaged(
             f"The image encoder of {adapter.name} cannot be loaded: {first}", "Get it again."
         ) from error
