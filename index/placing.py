@@ -66,23 +66,27 @@ def place(folder: Path, name: str, data: bytes, taken: Collection[Path] = ()) ->
                 file.flush()
                 os.fsync(file.fileno())
             faults.reach("placing")
-            return _settle(Path(temporary), folder / name, taken)
+            placed = _named(Path(temporary), folder / name, taken)
+            sync_folder(folder)
+            return placed
         finally:
             Path(temporary).unlink(missing_ok=True)
 
 
 def move(source: Path, target: Path) -> Path:
-    """Give a file another place, or a like name when that one is taken."""
+    """Give a file another place, or a like name when that one is taken.
+
+    Unlike `place` it does not wait for the disk.
+    """
     with disk_refusals(target.parent):
         make_folders(target.parent)
         try:
-            placed = _settle(source, target)
+            placed = _named(source, target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
             placed = place(target.parent, target.name, source.read_bytes())
         source.unlink(missing_ok=True)
-        sync_folder(source.parent)
         return placed
 
 
@@ -103,7 +107,7 @@ def _temporary(folder: Path) -> tuple[int, str]:
     return tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder)
 
 
-def _settle(source: Path, target: Path, taken: Collection[Path] = ()) -> Path:
+def _named(source: Path, target: Path, taken: Collection[Path] = ()) -> Path:
     """Give the file the first free name, beside its old one."""
     for path in _names(target):
         if path in taken:
@@ -112,7 +116,6 @@ def _settle(source: Path, target: Path, taken: Collection[Path] = ()) -> Path:
             give_name(source, path)
         except FileExistsError:
             continue
-        sync_folder(path.parent)
         return path
     raise AssertionError("names do not run out")
 
