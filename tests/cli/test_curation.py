@@ -41,6 +41,8 @@ def test_add_copies_moves_or_leaves(cli: Cli, library: Path, tmp_path: Path, mod
     for n in range(2):
         Image.new("RGB", (20, 20), (n, 90, 200)).save(tmp_path / "in" / "deep" / f"{n}.png")
     report = json.loads(done(cli, library, "add", tmp_path / "in", mode, "--json"))
+    ids = [str(entry["id"]) for entry in listed(cli, library, "-k", 2)]
+    assert sorted(report.pop("ids")) == sorted(ids)
     assert report == {"added": 2, "known": 0, "failed": []}
     assert len(list((tmp_path / "in" / "deep").glob("*.png"))) == (0 if mode == "--move" else 2)
     places = [Path(str(e["path"])) for e in listed(cli, library, "-k", 2)]

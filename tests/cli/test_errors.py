@@ -204,7 +204,7 @@ def test_bad_pictures_are_named_with_reasons_and_the_rest_goes_on(
     assert set(failed) == {"truncated.png", "bomb.png", "text.png"}
     assert all(reason and "\n" not in reason for reason in failed.values())
     again = json.loads(cli(library, "add", folder / "good.png", "--json").stdout)
-    assert again == {"added": 0, "known": 1, "failed": []}
+    assert again == {"added": 0, "ids": [], "known": 1, "failed": []}
     assert before < {e.id for e in Library.open(library).list(Query(k=None))}
 
 
