@@ -105,6 +105,12 @@ def check_extra() -> None:
         )
 
 
+def _long(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if not 0 < value < math.inf:
+        raise click.BadParameter("it is a number of minutes above 0.")
+    return value
+
+
 RUN_OPTIONS = (
     click.option("--recipe", type=FILE, metavar="TOML", help="Settings; else the packaged."),
     click.option(
@@ -112,7 +118,7 @@ RUN_OPTIONS = (
         type=float,
         default=60.0,
         show_default=True,
-        callback=lambda *given: _long(*given),
+        callback=_long,
         help="For how long.",
     ),
     click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything drawn."),
@@ -142,12 +148,6 @@ def runs(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(RUN_OPTIONS):
         collecting = option(collecting)
     return collecting
-
-
-def _long(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    if not 0 < value < math.inf:
-        raise click.BadParameter("it is a number of minutes above 0.")
-    return value
 
 
 def _told(progress: Progress) -> None:
