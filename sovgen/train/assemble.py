@@ -13,10 +13,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sovgen.errors import BadCheckpoint, BadSettings, NoRoom
+from sovgen.errors import BadCheckpoint, BadSettings
+from sovgen.train.room import room_told
 
 INDEX = ".safetensors.index.json"
 
@@ -32,12 +32,9 @@ def assemble(base: Path, runs: Sequence[Path], folder: Path) -> list[str]:
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        replaced = _assembled(base, runs, partial)
-        os.replace(partial, folder)
-    except (OSError, shutil.Error, SafetensorError) as error:
-        if "os error 28" in str(error) or "No space left" in str(error):
-            raise NoRoom(f"No room for the model in {folder.parent}.", "Make room.") from error
-        raise
+        with room_told(f"No room for the model in {folder.parent}.", "Make room for it."):
+            replaced = _assembled(base, runs, partial)
+            os.replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return replaced

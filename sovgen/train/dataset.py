@@ -11,7 +11,6 @@ About `held_out` of the pictures, chosen by a hash of their names, are kept for 
 from __future__ import annotations
 
 import dataclasses
-import errno
 import hashlib
 import json
 import os
@@ -25,11 +24,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sovgen.errors import BadDataset, BadSettings, NoRoom
+from sovgen.errors import BadDataset, BadSettings
 from sovgen.train.icons import Icon, IconSet, read_icons, spelt_out
 from sovgen.train.packages import Credit, check_licence, fetch, read_credit
 from sovgen.train.plan import fill, read_toml
 from sovgen.train.raster import ink, rasterise_all
+from sovgen.train.room import room_told
 
 Notice = Callable[[str], None]
 
@@ -112,13 +112,10 @@ def build(path: Path, folder: Path, *, packages: Path, workers: int, on_notice: 
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        _build(recipe, path.parent, partial, packages, workers, on_notice)
-        os.replace(partial, folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise NoRoom(f"No room for the data set in {folder}.", "It takes about 1 GB.") from error
+        with room_told(f"No room for the data set in {folder}.", "It takes about 1 GB."):
+            partial.mkdir(parents=True)
+            _build(recipe, path.parent, partial, packages, workers, on_notice)
+            os.replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return open_dataset(folder)

@@ -9,7 +9,6 @@ another autoencoder never meets these latents.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -24,11 +23,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sovgen.errors import BadDataset, NoRoom
+from sovgen.errors import BadDataset
 from sovgen.train.dataset import Dataset
 from sovgen.train.grounds import draw_ground, laid_on
 from sovgen.train.parts import Vae
 from sovgen.train.precision import cheap_passes
+from sovgen.train.room import room_told
 
 CHUNK = 64
 
@@ -58,14 +58,11 @@ def cached_latents(
     # Of this process alone: several of one training may come here at once.
     partial = folder.with_name(f".{folder.name}-{os.getpid()}.partial")
     try:
-        partial.mkdir(parents=True)
-        _encode_all(data, vae, grounds, device, partial)
+        with room_told(f"No room for the latents in {data.folder}.", "Make room for them."):
+            partial.mkdir(parents=True)
+            _encode_all(data, vae, grounds, device, partial)
         with suppress(OSError):  # another was faster
             partial.replace(folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise NoRoom(f"No room for the latents in {data.folder}.", "Make room for them.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     made = _read(folder)

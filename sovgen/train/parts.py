@@ -18,7 +18,8 @@ from typing import Any, TypeAlias
 
 from safetensors import SafetensorError
 
-from sovgen.errors import BadCheckpoint, NoRoom, first_line
+from sovgen.errors import BadCheckpoint, first_line
+from sovgen.train.room import room_told
 
 # diffusers and transformers leave most of their classes untyped: these names say what is meant
 Vae: TypeAlias = Any
@@ -35,16 +36,14 @@ def write_part(model: Path, name: str, write: Callable[[Path], None], samples: i
     partial, target = model / f".{name}.partial", model / name
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        write(partial)
-        (partial / "training.json").write_text(json.dumps({"samples": samples}) + "\n")
-    except (OSError, SafetensorError) as error:
+        with room_told(f"No room for {name} in {model}.", "The one before stands."):
+            partial.mkdir(parents=True)
+            write(partial)
+            (partial / "training.json").write_text(json.dumps({"samples": samples}) + "\n")
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(partial, target)
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if "os error 28" in str(error) or "No space left" in str(error):
-            raise NoRoom(f"No room for {name} in {model}.", "The one before stands.") from error
-        raise
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
 
 
 def samples_seen(model: Path | None, name: str) -> int:
