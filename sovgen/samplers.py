@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 class Sampler:
     """A diffusers scheduler class and the settings that make it this sampler.
 
-    scheduler: the class's name; diffusers', or else of `generate.ancestral`
-    label: A1111's `Sampler`
+    scheduler: the class's name; diffusers', or else one of `OURS`
+    label: A1111's `Sampler`, or ComfyUI's name
     """
 
     scheduler: str
@@ -38,12 +38,15 @@ _KDPM2, _KDPM2_A = "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler"
 
 SAMPLERS: Mapping[str, Sampler] = {
     "ddim": Sampler("DDIMScheduler", "DDIM"),
+    "ddim cfg++": Sampler("DDIMManifoldScheduler", "DDIM CFG++"),
     "ddpm": Sampler("DDPMScheduler", "DDPM"),
     "pndm": Sampler("PNDMScheduler", "PLMS", {"skip_prk_steps": True}),
     "lms": Sampler("LMSDiscreteScheduler", "LMS", _PLAIN),
     "euler": Sampler("EulerDiscreteScheduler", "Euler", _PLAIN),
     "euler a": Sampler("EulerAncestralDiscreteScheduler", "Euler a"),
     "heun": Sampler("HeunDiscreteScheduler", "Heun", _PLAIN),
+    "restart": Sampler("RestartScheduler", "Restart", _PLAIN),
+    "dpm fast": Sampler("DPMSolverFastScheduler", "DPM fast"),
     "dpm2": Sampler(_KDPM2, "DPM2", _PLAIN),
     "dpm2 a": Sampler(_KDPM2_A, "DPM2 a", _PLAIN),
     "dpm++ 2m": Sampler(_MULTI, "DPM++ 2M", _2M | _PLAIN),
@@ -53,11 +56,22 @@ SAMPLERS: Mapping[str, Sampler] = {
     "dpm++ sde": Sampler(_SINGLE, "DPM++ SDE", _2M_SDE | _ZERO | _PLAIN),
     "dpm++ 2s": Sampler(_SINGLE, "DPM++ 2S", _2S | _PLAIN),
     "dpm++ 2s a": Sampler("DPM2SAncestralScheduler", "DPM++ 2S a", _PLAIN),
+    "ipndm": Sampler("AdamsBashforthScheduler", "IPNDM", _PLAIN),
+    "ipndm v": Sampler("VaryingAdamsBashforthScheduler", "IPNDM_V", _PLAIN),
     "deis": Sampler("DEISMultistepScheduler", "DEIS", _PLAIN),
     "sa": Sampler("SASolverScheduler", "SA-Solver", _PLAIN),
     "unipc": Sampler("UniPCMultistepScheduler", "UniPC", _PLAIN),
     "lcm": Sampler("LCMScheduler", "LCM"),
     "tcd": Sampler("TCDScheduler", "TCD"),
+}
+# Classes that diffusers does not have, and the file in `sovgen.generate` that has them instead.
+OURS: Mapping[str, str] = {
+    "DPM2SAncestralScheduler": "ancestral",
+    "DDIMManifoldScheduler": "manifold",
+    "RestartScheduler": "restart",
+    "DPMSolverFastScheduler": "singlestep",
+    "AdamsBashforthScheduler": "slopes",
+    "VaryingAdamsBashforthScheduler": "slopes",
 }
 _FLOW: dict[str, object] = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 # For models that learnt flow matching; those that draw noise at every step are left out, since

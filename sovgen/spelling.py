@@ -63,31 +63,20 @@ _UNDRAWN: Mapping[str, tuple[str, str]] = {
         "picture",
         "Use dpm++ sde, the same method with noise of each picture's own.",
     ),
-    "dpm fast": (
-        "diffusers has no solver that lays out its steps so",
-        "Use dpm++ 2s, of the same family.",
-    ),
     "dpm adaptive": (
         "it chooses the number of its steps itself, which here the recipe says",
         "Use dpm++ 2m.",
     ),
-    "restart": (
-        "it goes back into the noise on its way, which no scheduler of diffusers does",
-        "Use heun, whose steps it takes in between.",
+    "heunpp2": (
+        "its last steps ask less often than the others, so that image-to-image, which counts steps "
+        "by how often they ask, would miss the last",
+        "Use heun.",
     ),
-    "ddim cfg++": (
-        "it renews the noise from the unguided answer, which diffusers hands to no scheduler",
-        "Use ddim with a lower guidance.",
-    ),
-    "heunpp2": ("diffusers has no Heun of changing order", "Use heun."),
-    "ipndm": (
-        "diffusers' IPNDMScheduler has a noise schedule of its own, for which no text-to-image "
-        "model was trained",
-        "Use pndm, which steps by the same formula.",
-    ),
-    "ipndm v": (
-        "diffusers has no IPNDM for steps of different lengths",
-        "Use deis, which takes such steps too.",
+    # Not the sampler of that name, which takes the model's.
+    "ipndm scheduler": (
+        "diffusers' class has a noise schedule of its own, for which no text-to-image model was "
+        "trained",
+        "Use ipndm, which steps by the same formula.",
     ),
 }
 # A scheduler of diffusers that is in no table is still known by its class, as a model's own.
@@ -117,7 +106,8 @@ def read_sampler(asked: str) -> tuple[str, str | None]:
     it is its own. Raises BadRecipe with the nearest names, or the reason for a sampler left out.
     """
     key, schedule = _parted(_squeezed(asked))
-    key = key.removesuffix(OWN.lower())
+    if key not in _REASONS:
+        key = key.removesuffix(OWN.lower())
     if key in _MEANT:
         return _MEANT[key], schedule
     if key in _REASONS:

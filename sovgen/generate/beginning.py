@@ -94,13 +94,14 @@ class Late:
             self._scheduler.set_begin_index(self._first)
 
     def _gone(self, share: float) -> int:
-        """Evaluations up to that share of the noise schedule, whole steps each."""
+        """Evaluations up to the last of that share of the noise schedule, whole steps each."""
         timesteps, order = self._scheduler.timesteps, int(self._scheduler.order)
         if share >= 1:
             return len(timesteps)
         trained = int(self._scheduler.config.num_train_timesteps)
-        noisier = int((timesteps >= round(trained * (1 - share))).sum()) if share > 0 else 0
-        return min(-(-noisier // order) * order, len(timesteps))
+        noisier = (timesteps >= round(trained * (1 - share))).nonzero()
+        past = int(noisier[-1]) + 1 if share > 0 and len(noisier) else 0
+        return min(-(-past // order) * order, len(timesteps))
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@
 Beside a ControlNet or an IP-Adapter diffusers' pipelines settle once, for all steps, how many rows
 there are and how strong guidance is; theirs, and those of SD 3, PixArt and Sana, know no rescaling.
 There the answer is corrected on its way to the scheduler: outside of the interval it is that of the
-prompted half. Nothing is saved by that; the picture is the same. Knows nothing of texts or pixels.
+prompted half. Nothing is saved by that; the picture is the same. CFG++ is handed the negative half
+too, and guidance in twelfths and a half, as AUTOMATIC1111 counts it. Knows nothing of texts or
+pixels.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +23,24 @@ if TYPE_CHECKING:
     from sovgen.recipe import Recipe
 
 
+# What has a guidance of 1 in Chung et al. 2024 (CFG++), arXiv:2406.08070.
+_WHOLE = 12.5
+# An answer, and what the scheduler is given with it.
+Answer = tuple["Tensor", dict[str, "Tensor"]]
+
+
 class Corrected:
     """A diffusers scheduler that is handed corrected answers; in all else the scheduler itself."""
 
-    def __init__(self, scheduler: Any, correct: Any) -> None:  # noqa: ANN401
+    def __init__(self, scheduler: Any, correct: Callable[[Tensor], Answer]) -> None:  # noqa: ANN401
         self._scheduler = scheduler
         plain = scheduler.step
 
         # The pipeline looks into the signature for what it may pass.
         @functools.wraps(plain)
         def step(answer: Tensor, *args: Any, **given: Any) -> Any:  # noqa: ANN401
-            return plain(correct(answer), *args, **given)
+            corrected, besides = correct(answer)
+            return plain(corrected, *args, **given, **besides)
 
         self.step = step
 
@@ -43,8 +52,10 @@ class Corrected:
 def corrected(pipe: Any, denoiser: nn.Module, recipe: Recipe) -> Iterator[Any]:  # noqa: ANN401
     """Within, what it gives takes a scheduler and gives the one to draw with."""
     interval = Interval.of(recipe) if by_halves(recipe) else Interval()
-    rescale = None if rescales_itself(pipe, recipe) else recipe.guidance_rescale
-    if interval == Interval() and not rescale:
+    apart = renoises(recipe)
+    # The pipeline's own rescaling is lost where guidance is counted anew.
+    rescale = None if rescales_itself(pipe, recipe) and not apart else recipe.guidance_rescale
+    if interval == Interval() and not rescale and not apart:
         yield lambda scheduler: scheduler
         return
     seen: list[Tensor] = []
@@ -53,24 +64,32 @@ def corrected(pipe: Any, denoiser: nn.Module, recipe: Recipe) -> Iterator[Any]: 
     def keep(_: nn.Module, __: Any, output: Any) -> None:  # noqa: ANN401
         seen[:] = [output[0]]
 
-    def correct(answer: Tensor) -> Tensor:
+    def correct(answer: Tensor) -> Answer:
         nonlocal taken
         taken += 1
         if len(seen[0]) == len(answer):
-            return answer
+            return answer, {}
         # PixArt answers with variances behind the noise, which its pipeline leaves out.
-        prompted = seen[0].chunk(2)[1][:, : answer.shape[1]].to(answer)
+        negative, prompted = (half[:, : answer.shape[1]].to(answer) for half in seen[0].chunk(2))
         if interval != Interval():
             before, total = counted(pipe, pipe.num_timesteps)
             if not interval.holds(before + taken - 1, total):
-                return prompted
-        return _rescaled(answer, prompted, rescale) if rescale else answer
+                return prompted, {}
+        if apart:
+            answer = negative + (recipe.guidance or 0) / _WHOLE * (prompted - negative)
+        answer = _rescaled(answer, prompted, rescale) if rescale else answer
+        return answer, {"unguided": negative} if apart else {}
 
     hook = denoiser.register_forward_hook(keep)
     try:
         yield lambda scheduler: Corrected(scheduler, correct)
     finally:
         hook.remove()
+
+
+def renoises(recipe: Recipe) -> bool:
+    """Whether its sampler takes the unguided answer beside the guided one."""
+    return recipe.sampler == "ddim cfg++"
 
 
 def _rescaled(answer: Tensor, prompted: Tensor, share: float) -> Tensor:

@@ -92,9 +92,10 @@ def denoise(
         corrected(pipe, model.denoiser, recipe) as handed,
     ):
         scheduler = scheduler_of(model, recipe)
-        pipe.scheduler = handed(scheduler)
         if on_moment:
-            pipe.scheduler = Watched(pipe.scheduler, _unpacked(model, recipe, on_moment))
+            # Within, so that what is told is the answer that is stepped by.
+            scheduler = Watched(scheduler, _unpacked(model, recipe, on_moment))
+        pipe.scheduler = handed(scheduler)
         beginning = _begin(model, pipe, ground, noise, recipe, left)
         latents = pipe(
             **_texts(conditioning),

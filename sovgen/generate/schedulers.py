@@ -1,13 +1,14 @@
 """Schedulers: a sampler's name becomes a diffusers scheduler that fits the model.
 
-Every sampler but one is diffusers' own class, configured from the model's own scheduler, so that
-what the weights were trained for (betas, prediction type, zero terminal SNR, spacing) is kept.
-Knows nothing of pictures.
+A sampler is diffusers' own class, or one of `OURS` made from such a class, configured from the
+model's own scheduler, so that what the weights were trained for (betas, prediction type, zero
+terminal SNR, spacing) is kept. Knows nothing of pictures.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sovgen.errors import BadRecipe
 from sovgen.generate.flow import build_flow_scheduler, refuse_schedule
 from sovgen.generate.spacing import SPACINGS, space
-from sovgen.samplers import FLAGS, FLOW_SAMPLERS, SAMPLERS, along_flow, is_flow, name_of
+from sovgen.samplers import FLAGS, FLOW_SAMPLERS, OURS, SAMPLERS, along_flow, is_flow, name_of
 from sovgen.spelling import OWN, read_sampler, settle, unknown_sampler
 
 if TYPE_CHECKING:
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
 # For zero, so that no sigma is infinite: 100 is near enough to noise alone, and a second-order step
 # from there is still sound. (Euler, which takes steps of first order, goes to 4096.)
 _LEAST_ALPHA = 1e-4
-# They step along the timesteps that the weights were distilled for, whatever the spacing.
-_OWN_SPACING = ("lcm", "tcd")
+_DISTILLED = "it steps along the timesteps that its weights were distilled for"
+# They step along levels of their own, whatever the spacing.
+_OWN_SPACING = {
+    "lcm": _DISTILLED,
+    "tcd": _DISTILLED,
+    "dpm fast": "its steps are of one length in the logarithm of the noise",
+}
 _SIMPLE = ("timestep_spacing", "trailing")
 
 
@@ -80,12 +86,10 @@ def _from_own(name: str, own: Any, schedule: str | None, flow: bool) -> Any:  # 
 
 
 def _from_table(name: str, own: Any, schedule: str | None) -> Any:  # noqa: ANN401
-    import diffusers
-
-    from sovgen.generate import ancestral
-
     sampler = SAMPLERS[name]
-    cls = getattr(ancestral, sampler.scheduler, None) or getattr(diffusers, sampler.scheduler)
+    module = OURS.get(sampler.scheduler)
+    place = importlib.import_module(f"sovgen.generate.{module}" if module else "diffusers")
+    cls = getattr(place, sampler.scheduler)
     settings = {**sampler.settings, **_spacing(name, cls, schedule)}
     return _begin_at_first(_configured(name, cls, own.config, settings | _zero_snr(cls, own)))
 
@@ -130,13 +134,16 @@ def _spacing(name: str, cls: Any, schedule: str | None) -> dict[str, object]:  #
     flag = "karras" if schedule in SPACINGS else schedule
     key, value = _SIMPLE if schedule == "simple" else (f"use_{flag}_sigmas", True)
     if name in _OWN_SPACING:
-        raise _cannot_follow(
-            name, schedule, "it steps along the timesteps that its weights were distilled for"
-        )
+        raise _cannot_follow(name, schedule, _OWN_SPACING[name])
     # the class that stands for one whose library is missing takes no settings: see `_configured`
     if key not in known and not hasattr(cls, "_backends"):
-        raise _cannot_follow(name, schedule, f"diffusers' {cls.__name__} does not have it")
+        raise _cannot_follow(name, schedule, f"{_theirs(cls)} does not have it")
     return {**{flag: False for flag in FLAGS if flag in known}, key: value}
+
+
+def _theirs(cls: Any) -> str:  # noqa: ANN401
+    """The class of diffusers that a class is, or that it is made from."""
+    return f"diffusers' {cls.__base__.__name__ if cls.__name__ in OURS else cls.__name__}"
 
 
 def _cannot_follow(name: str, schedule: str, why: str) -> BadRecipe:

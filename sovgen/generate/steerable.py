@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sovgen.errors import BadRecipe
+from sovgen.generate.halves import renoises
 from sovgen.generate.steering import Interval, rescales_itself
 from sovgen.generate.texts import layers, reads_language
 
@@ -20,6 +21,12 @@ def refuse_unsteerable(model: Model, recipe: Recipe) -> None:
     has_halves = model.guidance == "free" or rescales_itself(model.pipe, recipe)
     if recipe.guidance_rescale and not has_halves:
         raise _defies(model, "guidance rescale")
+    if renoises(recipe) and model.guidance != "free":
+        raise BadRecipe(
+            f"The sampler {recipe.sampler} does not fit {model.name}, which was distilled to draw "
+            "without a negative half.",
+            "Use ddim.",
+        )
 
 
 def _refuse_clip_skip(model: Model, recipe: Recipe) -> None:

@@ -89,8 +89,9 @@ def theirs(model: Model, cls: type, recipe: Recipe, **given: object) -> torch.Te
     return done[0]  # type: ignore[no-any-return]
 
 
-# Those that need scipy, which sovgen does not bring, are diffusers' own in just the same way.
-UNAIDED = {name: s.settings for name, s in SAMPLERS.items() if name != "lms"}
+# Those that need scipy, which sovgen does not bring, are diffusers' own in just the same way; and
+# diffusers' pipeline hands no scheduler the unguided answer.
+UNAIDED = {n: s.settings for n, s in SAMPLERS.items() if n not in ("lms", "ddim cfg++")}
 KARRAS = [f"{name} karras" for name, settings in UNAIDED.items() if "use_karras_sigmas" in settings]
 
 
