@@ -42,7 +42,7 @@ class RestartScheduler(_Parent):  # type: ignore[misc]
         super().set_timesteps(first, device, num_train_timesteps)
         if not times:
             return
-        down = np.stack([self.sigmas[::2].double(), self.timesteps[::2].double().cpu()], axis=1)
+        down = np.stack([self.sigmas[::2].double(), self.timesteps[::2].cpu().double()], axis=1)
         clean, noisy = (int(np.abs(down[:, 0] - level).argmin()) for level in (_CLEAN, _NOISY))
         if noisy >= clean:
             super().set_timesteps(num_inference_steps, device, num_train_timesteps)

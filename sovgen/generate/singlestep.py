@@ -11,6 +11,7 @@ Source: Lu et al. 2022 (DPM-Solver), arXiv:2206.00927, algorithms 1 and 2 and ap
 
 from __future__ import annotations
 
+import math
 from itertools import accumulate
 from typing import Any
 
@@ -65,16 +66,17 @@ class DPMSolverFastScheduler(_Parent):  # type: ignore[misc]
     def _reached(self, at: int) -> Any:  # noqa: ANN401
         """The latents at the level behind that evaluation, from where its step began."""
         taken, first = len(self._answers), self._answers[0]
-        below = self.sigmas[at + 1].double()
-        h = self.sigmas[at + 1 - taken].double().log() - below.log()
-        reached = self._began - below * torch.expm1(h) * first
+        above, below = float(self.sigmas[at + 1 - taken]), float(self.sigmas[at + 1])
+        h = math.log(above / below)
+        whole = math.expm1(h)
+        reached = self._began - below * whole * first
         if taken == 1:
-            return reached.float()
+            return reached
         # The newest answer stands at this share of the way from where the step began.
         share = (taken - 1) / taken
         is_middle = taken == 2 and self._end(at) > at + 1
-        slope = torch.expm1(h) / h - 1 if taken == 3 or is_middle else torch.expm1(h) / 2
-        return (reached - below * slope / share * (self._answers[-1] - first)).float()
+        slope = whole / h - 1 if taken == 3 or is_middle else whole / 2
+        return reached - below * slope / share * (self._answers[-1] - first)
 
 
 def orders(evaluations: int) -> tuple[int, ...]:
