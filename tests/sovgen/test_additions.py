@@ -132,7 +132,9 @@ SILENT = {
 }
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize(
+    ("family", "sampler"), [("sd1", "euler"), ("sdxl", "euler"), ("sd1", "ddim cfg++")]
+)
 @pytest.mark.parametrize(
     "guided",
     [
@@ -141,13 +143,14 @@ SILENT = {
     ],
 )
 def test_guidance_is_steered_beside_a_picture_as_it_is_without_one(
-    request: pytest.FixtureRequest, family: str, guided: dict[str, float]
+    request: pytest.FixtureRequest, family: str, sampler: str, guided: dict[str, float]
 ) -> None:
     model: Model = request.getfixturevalue(family)
     names = {"control": f"edges-{family}", "adapter": f"looks-{family}"}
-    recipe = replace(STEERED, **guided)  # type: ignore[arg-type]
+    steered = replace(STEERED, sampler=sampler)
+    recipe = replace(steered, **guided)  # type: ignore[arg-type]
     plain = draw(model, recipe)
-    assert apart(plain, draw(model, STEERED)) > 1
+    assert apart(plain, draw(model, steered)) > 1
     for kind, silent in SILENT.items():
         beside = replace(recipe, **{kind: names[kind]}, **silent)  # type: ignore[arg-type]
         assert apart(plain, draw(model, beside)) <= 1, kind

@@ -45,6 +45,7 @@ NAMES = list(tiny.TRANSFORMERS)
 FLOWING = ["sd3", "flux_dev", "sana"]
 FOX = Recipe("a red fox", seed=3, steps=2, width=64, height=64)
 THREE = [replace(FOX, prompt=p, seed=s) for s, p in enumerate(("a cat", "", "a red house"))]
+OWN = ("restart", "dpm fast", "ddim cfg++", "ipndm", "ipndm v")
 # What the families' pipelines are called with besides what all have in common.
 PLAIN = {
     "flux_schnell": {"max_sequence_length": 256},
@@ -195,7 +196,17 @@ def test_every_sampler_for_flows_comes_to_the_same_picture(
     assert np.abs(drawn - limit).mean() < 0.25 * np.abs(other - limit).mean()
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "euler a", "dpm++ 2m sde karras", "lcm"])
+@pytest.mark.parametrize("sampler", OWN)
+def test_samplers_of_our_own_draw_with_a_pipeline_that_knows_no_callback(
+    models: dict[str, Model], sampler: str
+) -> None:
+    recipe = replace(FOX, steps=20, guidance=6.0, sampler=sampler, negative="a dog")
+    drawn = pixels(models["pixart"], recipe)
+    assert np.abs(drawn - pixels(models["pixart"], recipe)).max() == 0
+    assert np.abs(drawn - pixels(models["pixart"], replace(recipe, sampler="ddim"))).max() > 1
+
+
+@pytest.mark.parametrize("sampler", [*("ddim", "euler a", "dpm++ 2m sde karras", "lcm"), *OWN])
 def test_sampler_that_does_not_fit_a_flow_is_refused(
     models: dict[str, Model], sampler: str
 ) -> None:
