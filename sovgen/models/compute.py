@@ -47,7 +47,7 @@ def choices(place: Place) -> dict[str, str]:
         "device": place.device,
         "dtype": f"{place.dtype}: {place.reason}",
         "attention": _attention(place.device),
-        "channels_last": _layout_reason(place.device),
+        "channels_last": _layout_reason(place.device, place.dtype),
     }
 
 
@@ -72,19 +72,31 @@ def _attention(device: str) -> str:
     return f"{able}: torch takes the fastest that dtype, widths and mask allow"
 
 
-def _layout_reason(device: str) -> str:
-    if device == "cpu":
-        return "no: the library that convolves on CPUs reorders for itself, and is slower with it"
-    return "yes: convolutions on GPUs are faster so"
+def channels_last(device: str, dtype: str) -> bool:
+    """Whether convolutions are faster there with a pixel's channels side by side in memory.
+
+    On a CPU with AVX2 and no more they are, in float32; with wider registers, whose library
+    reorders for itself, they were measured to be slower.
+    """
+    import torch
+
+    if device != "cpu":
+        return True
+    return dtype == "float32" and torch.backends.cpu.get_cpu_capability() == "AVX2"
 
 
-def settle(pipe: Any, denoiser: Any, device: str) -> bool:  # noqa: ANN401
+def _layout_reason(device: str, dtype: str) -> str:
+    if device != "cpu":
+        return "yes: convolutions on GPUs are faster so"
+    if channels_last(device, dtype):
+        return "yes: in float32 convolutions with AVX2 are faster so"
+    return "no: the library that convolves on this CPU reorders for itself, and is slower with it"
+
+
+def settle(pipe: Any, denoiser: Any, device: str, dtype: str) -> bool:  # noqa: ANN401
     """Put a pipeline on its device, with the latent in float32 between steps.
 
     Returns whether its weights do not fit there, so that each part moves in when it is needed.
-
-    Channels last is taken on GPUs only: on CPUs it was measured to be slower, since the library
-    that convolves there reorders for itself.
     """
     import torch
 
@@ -96,7 +108,7 @@ def settle(pipe: Any, denoiser: Any, device: str) -> bool:  # noqa: ANN401
     pipe.set_progress_bar_config(disable=True)
     for module in (denoiser, pipe.vae):
         module.requires_grad_(False)
-        if device != "cpu":
+        if channels_last(device, dtype):
             module.to(memory_format=torch.channels_last)
     in_own_dtype(denoiser)
     return moving

@@ -88,5 +88,5 @@ def _open(layout: Layout, place: Place, safety: bool) -> Opened:
     with libraries_held_back():
         dtypes = part_dtypes(place.device, place.dtype, layout)
         pipe = open_pipeline(layout, dtypes, safety=safety)
-        moving = settle(pipe, getattr(pipe, layout.kind.denoiser), place.device)
+        moving = settle(pipe, getattr(pipe, layout.kind.denoiser), place.device, place.dtype)
     return Opened(pipe, pipe.scheduler, moving)

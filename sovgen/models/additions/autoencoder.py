@@ -16,6 +16,7 @@ from sovgen.errors import ModelDamaged, ModelUnsupported, first_line
 from sovgen.models import shapes
 from sovgen.models.additions.addition import Addition
 from sovgen.models.additions.kinds import config_of
+from sovgen.models.compute import channels_last
 from sovgen.models.weights import read_header
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def put_vae(model: Model, vae: Addition) -> Callable[[], None]:
     if any(p.is_meta for p in opened.parameters()) or opened.num_parameters() > stored:
         raise ModelDamaged(f"{vae.name} lacks some weights of a VAE.", "Get the whole of it.")
     opened.to(model.device).requires_grad_(False).eval()
-    if model.device != "cpu":
+    if channels_last(model.device, model.dtype):
         opened.to(memory_format=torch.channels_last)
     model.pipe.vae = opened
 

@@ -17,7 +17,7 @@ from sovgen.models.additions.addition import Addition
 from sovgen.models.additions.control_file import completed, read_control
 from sovgen.models.additions.families import refuse_other_family, refuse_without_unet
 from sovgen.models.additions.kinds import config_of
-from sovgen.models.compute import in_own_dtype
+from sovgen.models.compute import channels_last, in_own_dtype
 from sovgen.models.weights import read_header
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def open_control(model: Model, control: Addition) -> Any:  # noqa: ANN401
     if any(p.is_meta for p in opened.parameters()) or opened.num_parameters() > stored:
         raise ModelDamaged(f"{control.name} lacks some of its weights.", "Get the whole folder.")
     opened.to(model.device).requires_grad_(False).eval()
-    if model.device != "cpu":
+    if channels_last(model.device, model.dtype):
         opened.to(memory_format=torch.channels_last)
     in_own_dtype(opened)
     return opened
