@@ -37,7 +37,12 @@ class SovgenError(Exception):
 
 
 class BadRecipe(SovgenError):
-    """Steps, guidance, size, seed or sampler out of range."""
+    """Steps, guidance, size, seed or sampler out of range.
+
+    field: that of the Recipe, where one alone is wrong
+    """
+
+    field: str | None = None
 
 
 class BadPlan(SovgenError):

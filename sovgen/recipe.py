@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sovgen.errors import BadRecipe
@@ -113,19 +114,19 @@ class Recipe:
     reference: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "negative"):
-            _check_text(name, getattr(self, name))
-        _check_whole("seed", self.seed, 0, MAX_SEED)
         for name, value in vars(self).items():
-            if value is not None and name in _CHECKS:
-                _CHECKS[name](name.replace("_", " "), value)
+            if name in _CHECKS and (value is not None or name in _ALWAYS):
+                with _told_of(name):
+                    _CHECKS[name](name.replace("_", " "), value)
         if self.sampler is not None:
-            settle(self.sampler, self.schedule)
+            with _told_of("sampler"):
+                settle(self.sampler, self.schedule)
         self._refuse_lonely()
 
     def _refuse_lonely(self) -> None:
+        given = {name for name, value in vars(self).items() if value not in (None, ())}
         for name, (other, what) in _NEEDS.items():
-            if getattr(self, name) is not None and getattr(self, other) is None:
+            if name in given and other not in given:
                 raise BadRecipe(f"The {name.replace('_', ' ')} needs {what}.", _NEED_HINTS[other])
 
     @property
@@ -162,6 +163,10 @@ _NEEDS = {
     "variation": ("variation_seed", "a variation seed"),
     "variation_seed": ("variation", "a variation: how much of the noise is its own"),
     "refine_from": ("refiner", "a refiner: the model that takes over there"),
+    "control": ("control_image", "a picture to follow"),
+    **dict.fromkeys(("control_image", "control_weight"), ("control", "a ControlNet")),
+    "adapter": ("reference", "a picture to look at"),
+    "reference": ("adapter", "an IP-Adapter"),
 }
 _NEED_HINTS = {
     "init": "Give it with --from ID or FILE.",
@@ -169,7 +174,20 @@ _NEED_HINTS = {
     "variation": "Give it with --variation, 0 to 1.",
     "variation_seed": "Give it with --variation-seed.",
     "refiner": "Name it with --refiner.",
+    "control": "Name it with --control.",
+    "control_image": "Give it with --control-image ID or FILE.",
+    "adapter": "Name it with --adapter.",
+    "reference": "Give it with --reference ID or FILE.",
 }
+
+
+@contextmanager
+def _told_of(field: str) -> Iterator[None]:
+    try:
+        yield
+    except BadRecipe as error:
+        error.field = field
+        raise
 
 
 def _check_text(name: str, value: object) -> None:
@@ -248,7 +266,11 @@ def _number(low: float, high: float) -> Callable[[str, object], None]:
     return lambda name, value: _check_number(name, value, low, high)
 
 
+# Fields that no model has a default for.
+_ALWAYS = ("prompt", "negative", "seed")
 _CHECKS: Mapping[str, Callable[[str, object], None]] = {
+    **dict.fromkeys(("prompt", "negative"), _check_text),
+    **dict.fromkeys(("seed", "variation_seed"), _whole(0, MAX_SEED)),
     "steps": _whole(1, MAX_STEPS),
     **dict.fromkeys(("width", "height"), _whole(8, MAX_SIDE)),
     **dict.fromkeys(("model", "sampler", "device", "dtype"), _check_name),
@@ -265,7 +287,6 @@ _CHECKS: Mapping[str, Callable[[str, object], None]] = {
     "schedule": _check_schedule,
     "backend": _check_backend,
     "cache_interval": _whole(2, 10),
-    "variation_seed": _whole(0, MAX_SEED),
     "margins": _check_margins,
     "upscale": _number(1, 8),
     "tile": _whole(64, MAX_SIDE),

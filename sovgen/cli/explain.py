@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sovgen.cli.failure import typed
 from sovgen.cli.grid import PNG, png
 from sovgen.cli.interrupt import held_until_step
 from sovgen.cli.progress import shown
@@ -60,7 +61,8 @@ def explain(
     from sovgen.seeing.strip import film_strip
     from sovgen.turn import turn
 
-    recipe = replace(template, prompt=prompt, seed=seed)
+    with typed():
+        recipe = replace(template, prompt=prompt, seed=seed)
     path = to or Path(f"explain-{slug(plain_words(prompt))}-{seed}.png")
     with path.open("xb") as file:
         try:

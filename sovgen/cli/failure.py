@@ -1,8 +1,8 @@
 """The one place where errors become exit codes and lines on stderr.
 
 Exit 1: something went wrong, told in two lines (what happened; what to do, where that is known).
-Exit 2: a usage mistake, told by click. Exit 130: stopped by hand. With --debug the traceback comes
-first.
+Exit 2: a usage mistake, told by click: whatever the command line alone shows to be wrong. Exit 130:
+stopped by hand. With --debug the traceback comes first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import IO, Any
 import click
 
 from index.errors import LibraryError
-from sovgen.errors import Interrupted, SovgenError
+from sovgen.errors import BadRecipe, Interrupted, SovgenError
 
 # What other programs call options that some of our commands have.
 _ELSEWHERE = {
@@ -28,6 +28,14 @@ _ELSEWHERE = {
     **dict.fromkeys(("--denoising-strength",), "--strength"),
     **dict.fromkeys(("--scheduler",), "--sampler"),
     **dict.fromkeys(("--num-inference-steps", "--ddim_steps"), "--steps"),
+}
+
+# The option behind a field of a Recipe that is called otherwise.
+_TYPED_AS = {
+    **dict.fromkeys(("width", "height"), "size"),
+    "sampler": "samplers",
+    "upscale": "by",
+    "variation_seed": "seed",
 }
 
 
@@ -51,6 +59,34 @@ class Stopped(Failure):
     """What a person reads after stopping a command."""
 
     exit_code = 130
+
+
+class Misuse(click.UsageError):
+    """A usage mistake, and what to do about it."""
+
+    def __init__(self, message: str, hint: str, ctx: click.Context) -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """As click shows it, with the hint below."""
+        super().show(file)
+        if self.hint:
+            click.echo(f"Hint: {_one_line(self.hint)}", err=True)
+
+
+@contextmanager
+def typed() -> Iterator[None]:
+    """Within, recipes hold only what was typed: what they refuse is a usage mistake."""
+    try:
+        yield
+    except BadRecipe as error:
+        ctx = click.get_current_context()
+        options = {option.name: option for option in ctx.command.params}
+        field = error.field or ""
+        option = options.get(field) or options.get(_TYPED_AS.get(field, ""))
+        where = f"Invalid value for {option.get_error_hint(ctx)}: " if option else ""
+        raise Misuse(f"{where}{error.message}", error.hint, ctx) from error
 
 
 @contextmanager

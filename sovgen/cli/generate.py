@@ -10,6 +10,7 @@ import click
 
 from sovgen.cli.best import chosen_by
 from sovgen.cli.drawing import draw
+from sovgen.cli.failure import typed
 from sovgen.cli.grid import PNG, png
 from sovgen.cli.options import as_json
 from sovgen.cli.recipe import drawn_by
@@ -70,8 +71,9 @@ def generate(
     it is printed. Ctrl-C drops the picture in hand; those before it stay.
     """
     drawn = choice.drawn if choice else count
-    template = refined.checked(steered.checked(start.checked(template)))
-    recipes = seeds.each(prompts, drawn, template)
+    with typed():
+        template = refined.checked(steered.checked(start.checked(template)))
+        recipes = seeds.each(prompts, drawn, template)
     if grid:
         _refuse_standing(grid)
     studio = _studio(session, recipes[0], safety, no_index)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial, wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from sovgen.cli.failure import typed
 from sovgen.cli.options import by_backend, size
 from sovgen.cli.session import Session
+
+if TYPE_CHECKING:
+    from sovgen.recipe import Recipe
 
 _TRANSPARENT = click.option(
     "--transparent",
@@ -91,7 +96,7 @@ def drawn_by(
 ) -> Callable[..., None]:
     """The command gets `template`: a Recipe whose prompt and seed are still to be set.
 
-    Raises BadRecipe before anything else happens.
+    What a Recipe refuses is a usage mistake, told before anything else happens.
     """
 
     @wraps(command)
@@ -102,13 +107,20 @@ def drawn_by(
         width, height = given.pop("size")
         values = {name: given.pop(name) for name in FIELDS if name in given}
         for name in CONFIGURED:
-            values[name] = values[name] or getattr(session.settings, name)
-        template = Recipe(prompt="", width=width, height=height, **values)
-        command(template=template, **given)
+            values[name] = values[name] or None
+        with typed():
+            template = Recipe(prompt="", width=width, height=height, **values)
+        command(template=configured(session, template), **given)
 
     for option in reversed(options):
         collecting = option(collecting)
     return collecting
+
+
+def configured(session: Session, recipe: Recipe) -> Recipe:
+    """The recipe with what the config file says where the command line said nothing."""
+    unsaid = [name for name in CONFIGURED if getattr(recipe, name) is None]
+    return replace(recipe, **{name: getattr(session.settings, name) for name in unsaid})
 
 
 # What is watched while it is drawn is not cut out afterwards.

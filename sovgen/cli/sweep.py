@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from sovgen.cli.failure import typed
 from sovgen.cli.listing import print_json
 from sovgen.cli.options import as_json, size
 from sovgen.cli.progress import shown
+from sovgen.cli.recipe import CONFIGURED, configured
 from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
@@ -93,14 +95,18 @@ def sweep(
     from sovgen.models.load import load_model
     from sovgen.recipe import Recipe
     from sovgen.seeing import report
+    from sovgen.seeing.sweep import refuse_unmeant
     from sovgen.seeing.sweep import sweep as measure
     from sovgen.turn import turn
 
+    drawn |= {name: drawn[name] or None for name in CONFIGURED}
+    with typed():
+        recipe = Recipe(prompt=prompt, width=size[0], height=size[1], **drawn)  # type: ignore[arg-type]
+        recipes = [replace(recipe, seed=seed + number) for number in range(count)]
+        refuse_unmeant(recipe, samplers, guidance, steps)
     _refuse_taken(to)
-    for name in ("model", "device", "dtype"):
-        drawn[name] = drawn[name] or getattr(session.settings, name)
-    recipe = Recipe(prompt=prompt, width=size[0], height=size[1], **drawn)  # type: ignore[arg-type]
-    recipes = [replace(recipe, seed=seed + number) for number in range(count)]
+    recipes = [configured(session, recipe) for recipe in recipes]
+    recipe = recipes[0]
     with (
         turn(choose_place(recipe.device, recipe.dtype).device, notice),
         shown("Measuring", "ways") as bar,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from sovgen.cli.drawing import draw
+from sovgen.cli.failure import typed
 from sovgen.cli.options import as_json, by_backend
 from sovgen.cli.session import Session
 from sovgen.cli.variations import opened
@@ -55,13 +56,19 @@ def upscale(
     It is scaled, and then its details are drawn anew in tiles that overlap and leave no seam. More
     strength gives more detail and less likeness.
     """
+    from sovgen.recipe import Recipe
     from sovgen.variations import begun_from
 
-    studio, entry, recipe = opened(session, prefix, model, backend, whole=False)
     given = {name: value for name, value in changed.items() if value is not None}
+
+    def larger(recipe: Recipe, id: str) -> Recipe:
+        begun = replace(begun_from(recipe, id), **given)
+        return replace(begun, upscale=by, upscaler=upscaler, strength=strength, tile=tile)
+
+    with typed():
+        larger(Recipe(prompt="", backend=backend), prefix)
+    studio, entry, recipe = opened(session, prefix, model, backend, whole=False)
     # Tiles follow no ControlNet, look at no references and are handed to no refiner.
     recipe = replace(recipe, control=None, control_image=None, control_weight=None)
-    recipe = replace(recipe, refiner=None, refine_from=None)
-    recipe = replace(begun_from(recipe, entry.id), adapter=None, reference=(), **given)
-    larger = replace(recipe, upscale=by, upscaler=upscaler, strength=strength, tile=tile)
-    draw(session, studio, [larger], form)
+    recipe = replace(recipe, refiner=None, refine_from=None, adapter=None, reference=())
+    draw(session, studio, [larger(recipe, entry.id)], form)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sovgen.cli.drawing import draw
+from sovgen.cli.failure import typed
 from sovgen.cli.options import as_json, by_backend
 from sovgen.cli.session import Session
 
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--variation",
-    type=click.FloatRange(0, 1),
+    type=float,
     metavar="V",
     help="How far the noise goes from its own seed's to another's, 0 to 1; else 0.2.",
 )
 @click.option(
     "--strength",
-    type=click.FloatRange(0, 1),
+    type=float,
     metavar="S",
     help="Begin from its pixels instead, drawing so much of them anew, 0 to 1.",
 )
@@ -65,17 +66,22 @@ def variations(
     """
     if variation is not None and strength is not None:
         raise click.UsageError("Give --variation or --strength, not both.")
+    from sovgen.recipe import Recipe
     from sovgen.variations import near_pixels, near_seed
 
-    studio, entry, recipe = opened(session, prefix, model, backend, whole=strength is None)
-    recipe = recipe if prompt is None else replace(recipe, prompt=prompt)
     first = secrets.randbits(32) if seed is None else seed
     seeds = range(first, first + count)
-    if strength is None:
-        recipes = near_seed(recipe, 0.2 if variation is None else variation, seeds)
-    else:
-        recipes = near_pixels(recipe, entry.id, strength, seeds)
-    draw(session, studio, recipes, form)
+
+    def near(recipe: Recipe, id: str) -> list[Recipe]:
+        if strength is None:
+            return near_seed(recipe, 0.2 if variation is None else variation, seeds)
+        return near_pixels(recipe, id, strength, seeds)
+
+    with typed():
+        near(Recipe(prompt="", backend=backend), prefix)
+    studio, entry, recipe = opened(session, prefix, model, backend, whole=strength is None)
+    recipe = recipe if prompt is None else replace(recipe, prompt=prompt)
+    draw(session, studio, near(recipe, entry.id), form)
 
 
 def opened(

@@ -94,7 +94,7 @@ def sweep(
     """
     kinds = list(product(samplers, guidances))
     counts = list(dict.fromkeys([REFERENCE, *steps]))
-    _refuse_unmeant(recipes[0], counts)
+    refuse_unmeant(recipes[0], samplers, guidances, steps)
     for sampler, guidance in kinds:
         generate(model, [replace(recipes[0], sampler=sampler, guidance=guidance)])
     [text] = encoder.encode_texts([plain_words(recipes[0].prompt)])
@@ -108,14 +108,18 @@ def sweep(
     return Sweep([one for kind in measured for one in kind[1:]], [kind[0] for kind in measured])
 
 
-def _refuse_unmeant(recipe: Recipe, counts: Sequence[int]) -> None:
-    if counts == [REFERENCE]:
+def refuse_unmeant(
+    recipe: Recipe, samplers: Sequence[str], guidances: Sequence[float], steps: Sequence[int]
+) -> None:
+    """Raise BadRecipe for what cannot be measured, or is out of range, whatever the model."""
+    if set(steps) <= {REFERENCE}:
         raise BadRecipe(
             f"{REFERENCE} steps alone leave nothing to measure: the others are compared with them.",
             "Name other numbers of steps, such as 4,8,16.",
         )
-    for count in counts:
-        replace(recipe, steps=count)  # a bad one shows before the reference is drawn
+    for field, values in (("sampler", samplers), ("guidance", guidances), ("steps", steps)):
+        for value in values:
+            replace(recipe, **{field: value})  # type: ignore[arg-type]
 
 
 def _measure(

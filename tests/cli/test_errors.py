@@ -89,7 +89,7 @@ def test_no_such_model_asks_whether_a_near_name_was_meant(cli: Cli, kept: Path) 
 
 def test_what_is_refused_makes_no_library(cli: Cli, tmp_path: Path) -> None:
     refused(cli(tmp_path / "none", "generate", "x", "--model", "sovgen-mni"), "sovgen-mini")
-    refused(cli(tmp_path / "none", "generate", "x", "--steps", "0"), "steps 0")
+    assert cli(tmp_path / "none", "generate", "x", "--steps", "0").exit_code == 2
     assert not (tmp_path / "none").exists()
 
 
@@ -132,30 +132,83 @@ def test_pickled_weights_are_refused_with_what_to_do(cli: Cli, kept: Path, tmp_p
 # --- recipes
 
 
+UPSCALE, VARY = ("upscale", "abcd"), ("variations", "abcd")
+SWEEP = ("sweep", "x", "--to", "sweep")
+
+
 @pytest.mark.parametrize(
-    "words,told",
+    ("words", "option", "told"),
+    [
+        (("--size", "0x128"), "--size", "0"),
+        (("--size", "128x9000"), "--size", "9000"),
+        (("--steps", "0"), "--steps", "from 1 to 1000"),
+        (("--steps", "1001"), "--steps", "steps 1001"),
+        (("--guidance", "-1"), "--guidance", "guidance -1"),
+        (("--guidance", "nan"), "--guidance", "guidance nan"),
+        (("--guidance", "101"), "--guidance", "guidance 101"),
+        (("--seed", "-1"), "--seed", "seed -1"),
+        (("--seed", str(2**63 - 1), "--count", "2"), "--seed", "out of range"),
+        (("--sampler", "eulr"), "--sampler", "Did you mean euler"),
+        (("--schedule", "bent"), "--schedule", "karras"),
+        (("--backend", "tpu"), "--backend", "openvino"),
+        (("--lora", "ink:11"), "--lora", "from -10 to 10"),
+        (("--from", "abcd", "--strength", "2"), "--strength", "from 0 to 1"),
+        (("--from", "abcd", "--extend", "1,2"), "--extend", "left,top,right,bottom"),
+        (("--strength", "0.5"), "strength", "--from ID or FILE"),
+        (("--control", "edges"), "control", "--control-image ID or FILE"),
+        (("--control-image", "abcd"), "control image", "--control."),
+        (("--control-weight", "1"), "control weight", "--control."),
+        (("--adapter", "looks"), "adapter", "--reference ID or FILE"),
+        (("--reference", "abcd"), "reference", "--adapter."),
+        (("--refine-from", "0.5"), "refine from", "--refiner"),
+        ((*UPSCALE, "--by", "9"), "--by", "from 1 to 8"),
+        ((*UPSCALE, "--strength", "2"), "--strength", "from 0 to 1"),
+        ((*UPSCALE, "--tile", "8"), "--tile", "from 64"),
+        ((*VARY, "--strength", "2"), "--strength", "from 0 to 1"),
+        ((*VARY, "--variation", "2"), "--variation", "from 0 to 1"),
+        ((*VARY, "--seed", "-1"), "--seed", "seed -1"),
+        (("explain", "x", "--seed", "-1"), "--seed", "seed -1"),
+        (("explain", "x", "--steps", "0"), "--steps", "steps 0"),
+        ((*SWEEP, "--guidance", "2,-1"), "--guidance", "guidance -1"),
+        ((*SWEEP, "--samplers", "eulr"), "--samplers", "Did you mean euler"),
+    ],
+    ids=lambda v: "=".join(v) if isinstance(v, tuple) else None,
+)
+def test_what_the_command_line_alone_shows_to_be_wrong_is_a_usage_mistake(
+    cli: Cli, tmp_path: Path, words: tuple[str, ...], option: str, told: str
+) -> None:
+    named = () if words[0] in ("upscale", "variations", "explain", "sweep") else ("generate", "x")
+    done = cli(tmp_path / "none", *named, *words)
+    assert (done.exit_code, done.stdout) == (2, ""), done.output
+    error, hint = done.stderr.splitlines()[-2:]
+    assert error.startswith("Error: ") and option in error
+    assert hint.startswith("Hint: ") and told in f"{error} {hint}"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
     [
         (("--size", "130x128"), "130"),
-        (("--size", "0x128"), "0"),
-        (("--size", "9000x128"), "9000"),
-        (("--steps", "0"), "steps 0"),
-        (("--steps", "1001"), "steps 1001"),
-        (("--guidance", "-1"), "guidance -1"),
-        (("--guidance", "nan"), "guidance nan"),
-        (("--guidance", "101"), "guidance 101"),
-        (("--seed", "-1"), "seed -1"),
-        (("--sampler", "eulr"), "eulr"),
         (("--device", "abacus"), "abacus"),
         (("--dtype", "float3"), "float3"),
     ],
     ids=lambda v: "=".join(v) if isinstance(v, tuple) else None,
 )
-def test_values_out_of_range_are_refused(
+def test_what_only_the_model_or_the_machine_can_tell_is_refused(
     cli: Cli, drawn: Path, words: tuple[str, ...], told: str
 ) -> None:
     before = contents(drawn)
     refused(cli(drawn, "generate", "x", *words), told)
     assert contents(drawn) == before
+
+
+def test_a_bad_value_in_the_config_file_is_no_mistake_of_the_command_line(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text('device = "abacus"\n')
+    config = {"SOVGEN_CONFIG": str(tmp_path / "config.toml")}
+    refused(cli(tmp_path / "none", "generate", "x", **config), "abacus")
 
 
 def test_a_prompt_longer_than_the_tower_is_read_to_its_end(cli: Cli, library: Path) -> None:

@@ -126,7 +126,7 @@ def test_sweep_that_cannot_be_measured_is_refused_before_it_is_drawn(
     drawings = list[object]()
     monkeypatch.setattr("sovgen.seeing.sweep._warm", lambda *given: drawings.append(given))
     done = cli(drawn, "sweep", "a cup", "--steps", steps, "--to", tmp_path / "sweep")
-    assert done.exit_code == 1 and told in done.stderr and "Hint: " in done.stderr
+    assert done.exit_code == 2 and told in done.stderr and "Hint: " in done.stderr
     assert drawings == [] and list(tmp_path.iterdir()) == []
 
 

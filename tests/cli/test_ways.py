@@ -116,7 +116,7 @@ def test_pictures_are_drawn_near_a_seed_at_once(cli: Cli, library: Path) -> None
         (("--variation", 1.5), "from 0 to 1"),
     ):
         refused = cli(library, "generate", "a moon", *FEW, *half)
-        assert (refused.exit_code, says in refused.stderr) == (1, True), refused.output
+        assert (refused.exit_code, says in refused.stderr) == (2, True), refused.output
 
 
 def test_picture_from_elsewhere_varies_by_its_pixels(cli: Cli, library: Path, files: Path) -> None:

@@ -314,10 +314,10 @@ def test_what_is_not_there_not_safe_or_something_else_is_told(
     assert "Did you mean ink-sd1" in told(ModelMissing, loras=("ink-sd:0.5",))
     assert "a VAE: give it as --vae" in told(ModelUnsupported, loras=("soft-vae",))
     assert "ink-sd1 is given twice" in told(BadRecipe, loras=("ink-sd1:0.5", "ink-sd1:0.2"))
-    assert "no picture" in told(BadRecipe, control="edges-sd1")
+    assert "needs a picture to follow" in told(BadRecipe, control="edges-sd1")
     assert "nobody" in told(BadRecipe, control="edges-sd1", control_image="nobody")
-    assert "no picture" in told(BadRecipe, adapter="looks-sd1")
-    assert "no IP-Adapter" in told(BadRecipe, reference=("ramp",))
+    assert "needs a picture to look at" in told(BadRecipe, adapter="looks-sd1")
+    assert "needs an IP-Adapter" in told(BadRecipe, reference=("ramp",))
     pickle = tmp_path / "style.pt"
     pickle.write_bytes(b"\x80\x04.")
     assert "pickle" in told(UnsafeWeights, embeddings=(str(pickle),))

@@ -81,6 +81,7 @@ def test_bad_value_is_refused_by_name(field: str, value: object, says: str) -> N
     with pytest.raises(BadRecipe, match=says) as caught:
         replace(FOX, **{field: value})  # type: ignore[arg-type]
     assert field.replace("_", " ") in str(caught.value)
+    assert caught.value.field == field
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,11 @@ def test_bad_value_is_refused_by_name(field: str, value: object, says: str) -> N
         ("upscaler", "x4", "upscale"),
         ("variation", 0.1, "variation seed"),
         ("variation_seed", 3, "variation"),
+        ("control", "edges", "a picture to follow"),
+        ("control_image", "abcd", "a ControlNet"),
+        ("control_weight", 1.0, "a ControlNet"),
+        ("adapter", "looks", "a picture to look at"),
+        ("reference", ("abcd",), "an IP-Adapter"),
     ],
 )
 def test_half_a_setting_is_refused_with_what_it_lacks(field: str, value: object, says: str) -> None:

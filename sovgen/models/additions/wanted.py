@@ -80,10 +80,8 @@ def _name(addition: Addition | None) -> str | None:
 def find_additions(recipe: Recipe, folders: Sequence[Path] = ()) -> Additions:
     """What the recipe names, by name or path.
 
-    Raises what `find_addition` does, and BadRecipe for a LoRA or a word that is there twice, and
-    for a ControlNet or an IP-Adapter without pictures, or pictures without one.
+    Raises what `find_addition` does, and BadRecipe for a LoRA or a word that is there twice.
     """
-    _refuse_half(recipe)
 
     def find(kind: str) -> Callable[[str], Addition]:
         return lambda source: find_addition(kind, source, folders)
@@ -110,19 +108,6 @@ def changed(recorded: Mapping[str, Mapping[str, str]], found: Additions) -> list
         for name, was in sums.items()
         if now.get(field, {}).get(name) != was
     ]
-
-
-def _refuse_half(recipe: Recipe) -> None:
-    if recipe.control_image is None and recipe.control is not None:
-        raise BadRecipe("The ControlNet has no picture to follow.", "Give a control image.")
-    if recipe.control is None and recipe.control_image is not None:
-        raise BadRecipe("The control image has no ControlNet.", "Name the ControlNet too.")
-    if recipe.control is None and recipe.control_weight is not None:
-        raise BadRecipe("The control weight has no ControlNet.", "Name the ControlNet too.")
-    if recipe.adapter is not None and not recipe.reference:
-        raise BadRecipe("The IP-Adapter has no picture to look at.", "Give a reference.")
-    if recipe.adapter is None and recipe.reference:
-        raise BadRecipe("The reference has no IP-Adapter.", "Name the adapter too.")
 
 
 def _refuse_twice(what: str, additions: Sequence[Addition]) -> None:

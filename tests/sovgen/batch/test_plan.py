@@ -107,6 +107,7 @@ def test_the_same_recipe_is_one_job(read: Read) -> None:
 def test_a_recipe_is_one_job_however_it_is_spelled(read: Read) -> None:
     text = """
     prompt = "a fox"
+    adapter = "looks"
     [matrix]
     sampler = ["euler a", "Euler a", "euler_a", "Euler ancestral"]
     loras = [["x", "y:0.5"], ["x:1", "y:0.50"], ["x:1.0", "y:.5"], ["x:+1", "y:0.5"]]
@@ -117,7 +118,7 @@ def test_a_recipe_is_one_job_however_it_is_spelled(read: Read) -> None:
     assert job.recipe.loras == ("x", "y:0.5") and job.recipe.reference == ("abcd", "efgh:2")
     assert job_from(job.text) == job
     # Written down: what was spelled so before is the job that it was.
-    assert job.id == "08571cd8de3501db"
+    assert job.id == "59ab2ca25596ec4a"
     names = "x:2:1 x:2 x:10 x:-1 x:0 x:-0 x:0.00001".split()
     apart = read("p.toml", f'prompt = "a"\n[matrix]\nloras = {[[name] for name in names]}')
     assert told(apart, "loras") == [((name,),) for name in names if name != "x:-0"]
@@ -291,9 +292,10 @@ def test_pictures_are_named_by_files_and_known_by_ids(read: Read, tmp_path: Path
     image = Image.new("RGB", (8, 8), "red")
     image.save(tmp_path / "red.png")
     text = 'prompts = ["a"]\ninit = "red.png"\n[matrix]\nstrength = [0.5, 1]\n'
-    plan = read("p.toml", text + 'reference = [["red.png:0.5", "abcd"], []]')
+    looks = 'adapter = ["looks"]\nreference = [["red.png:0.5", "abcd"], ["abcd"]]'
+    plan = read("p.toml", text + looks)
     assert set(told(plan, "init")) == {(pixel_id(image),)}
-    assert set(told(plan, "reference")) == {((f"{pixel_id(image)}:0.5", "abcd"),), ((),)}
+    assert set(told(plan, "reference")) == {((f"{pixel_id(image)}:0.5", "abcd"),), (("abcd",),)}
     (tmp_path / "red.png").write_bytes(b"none")
     with pytest.raises(UnreadableImage):
         told(read("p.toml", text), "init")
