@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from index import catalogue, hiding, trash, words
-from index.errors import BadQuery, NoSuchSet, SetExists
+from index import catalogue, hiding, sets, trash, words
+from index.errors import BadQuery, SetExists
 from index.names import LONGEST_NOTE, normal_name, normal_tag, plain
 from index.store import Store
 
@@ -114,7 +114,7 @@ def new_set(library: Library | Store, name: str) -> None:
     """Make an empty set. Raises SetExists or BadQuery."""
     name = normal_name(name)
     with _store(library).writing() as connection:
-        if _is_set(connection, name):
+        if sets.is_set(connection, name):
             raise SetExists(f"There is a set {name!r} already.", f"See it: sovgen set show {name}")
         moment = datetime.now(UTC).replace(tzinfo=None)
         connection.execute("INSERT INTO sets VALUES (?, false, ?)", [name, moment])
@@ -127,7 +127,7 @@ def hide_set(library: Library | Store, name: str, hidden: bool = True) -> None:
     """
     store = _store(library)
     with store.writing() as connection:
-        name = _required(connection, name)
+        name = sets.required(connection, name)
         connection.execute("UPDATE sets SET hidden = ? WHERE name = ?", [hidden, name])
         trash.unsettle(connection, _members(connection, name)[0])
     trash.settle(store)
@@ -137,7 +137,7 @@ def delete_set(library: Library | Store, name: str) -> None:
     """Unmake a set; its pictures stay in the library. Raises NoSuchSet."""
     store = _store(library)
     with store.writing() as connection:
-        name = _required(connection, name)
+        name = sets.required(connection, name)
         numbers, _ = _members(connection, name)
         if was_hidden := hiding.is_hidden(connection, name):
             trash.unsettle(connection, numbers)
@@ -160,7 +160,7 @@ def add_to_set(
         raise BadQuery(f"There is no place {at} in a set.", "The first place is 1.")
     store = _store(library)
     with store.writing() as connection:
-        name = _required(connection, name)
+        name = sets.required(connection, name, to_fill=True)
         held, last = _members(connection, name)
         chosen = catalogue.resolve_all(connection, prefixes)
         fresh = [number for number in chosen if number not in held]
@@ -178,7 +178,7 @@ def remove_from_set(library: Library | Store, name: str, prefixes: Sequence[str]
     """Take pictures out of a set; returns how many it held. Raises as `add_to_set` does."""
     store = _store(library)
     with store.writing() as connection:
-        name = _required(connection, name)
+        name = sets.required(connection, name)
         numbers = catalogue.resolve_all(connection, prefixes)
         if was_hidden := hiding.is_hidden(connection, name):
             trash.unsettle(connection, numbers)
@@ -214,7 +214,7 @@ def show_set(library: Library | Store, name: str) -> list[Entry]:
     """
     store = _store(library)
     with store.reading() as connection:
-        name = _required(connection, name)
+        name = sets.required(connection, name)
         numbers, _ = _members(connection, name)
         entries = catalogue.entries(connection, store.root, numbers)
         asked = hiding.is_hidden(connection, name)
@@ -235,20 +235,6 @@ def _curated(connection: duckdb.DuckDBPyConnection, prefixes: Sequence[str]) -> 
         [numbers],
     )
     return numbers
-
-
-def _is_set(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    return bool(connection.execute("SELECT 1 FROM sets WHERE name = ?", [name]).fetchall())
-
-
-def _required(connection: duckdb.DuckDBPyConnection, name: str) -> str:
-    name = normal_name(name)
-    if not _is_set(connection, name):
-        raise NoSuchSet(
-            f"There is no set {name!r}.",
-            f"See them: sovgen set list; make it: sovgen set new {name!r}",
-        )
-    return name
 
 
 def _members(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[list[int], int]:

@@ -2,7 +2,7 @@
 
     LibraryError
     ├── NoLibrary            the folder holds no library
-    ├── BadFolder            a folder in which none can stand, because of its name
+    ├── BadFolder            a file, or a folder in which none can stand because of its name
     ├── LibraryExists        a library already stands where one was to be made
     ├── LibraryBusy          another process kept it locked too long
     ├── LibraryNewer         written by a newer version: never touched
@@ -44,7 +44,7 @@ class NoLibrary(LibraryError):
 
 
 class BadFolder(LibraryError):
-    """A folder in which no library can stand, because of its name; `why` is the bare why."""
+    """A folder in which no library can stand because of its name, or a file; `why` is bare."""
 
     def __init__(self, folder: str | os.PathLike[str], why: str) -> None:
         name = os.fsencode(folder).decode("utf-8", "backslashreplace")

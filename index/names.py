@@ -31,14 +31,16 @@ def plain(text: str, what: str, longest: int, allowed: str = "") -> str:
     text = unicodedata.normalize("NFC", text)
     # Cc are control characters; Cs are bytes of the command line that were no text
     if any(unicodedata.category(c) in ("Cc", "Cs") and c not in allowed for c in text):
-        raise BadQuery(f"A {what} cannot hold control characters: {text!a}.")
+        raise BadQuery(f"A {what} cannot hold control characters: {text!a}.", "Leave them out.")
     if len(text) > longest:
-        raise BadQuery(f"A {what} has at most {longest:,} characters; this has {len(text):,}.")
+        raise BadQuery(
+            f"A {what} has at most {longest:,} characters; this has {len(text):,}.", "Shorten it."
+        )
     return text
 
 
 def _named(text: str, what: str) -> str:
     name = " ".join(plain(text, what, LONGEST_NAME).split())
     if not name:
-        raise BadQuery(f"A {what} cannot be empty.")
+        raise BadQuery(f"A {what} cannot be empty.", "Write at least one letter or figure.")
     return name

@@ -37,6 +37,7 @@ __all__ = [
 
 # Named one by one: Pillow's other formats run programs (EPS), or take almost any bytes (TGA).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000")
+_KNOWN = f"Known kinds: {', '.join(FORMATS)}."
 SUFFIXES = frozenset(
     ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .gif .bmp .tif .tiff .avif .jp2 .j2k".split()
 )
@@ -193,7 +194,7 @@ def _open(path: Path, data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise UnreadableImage(path, _stranger(data)) from error
+        raise UnreadableImage(path, _stranger(data), _KNOWN) from error
     except Image.DecompressionBombError as error:
         raise UnreadableImage(path, f"more than {MAX_PIXELS:,} pixels") from error
     except Exception as error:  # a parser of hostile bytes raises anything; all of it means this

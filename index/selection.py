@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from index import predicate
-from index.errors import NoSuchSet
+from index import hiding, predicate, sets
 from index.hiding import HIDDEN
-from index.names import normal_name, normal_tag
+from index.names import normal_tag
 from index.passing import Passing
 from index.query import Query
 
@@ -108,10 +107,7 @@ def _membership(
 ) -> str:
     if query.set is None:
         return "NOT hidden"
-    name = normal_name(query.set)
-    row = connection.execute("SELECT hidden FROM sets WHERE name = ?", [name]).fetchone()
-    if row is None:
-        raise NoSuchSet(f"There is no set {name!r}.", "See them: sovgen set list")
+    name = sets.required(connection, query.set)
     values["name"] = name
     inside = "seq IN (SELECT picture FROM set_members WHERE set_name = $name)"
-    return inside if row[0] else f"{inside} AND NOT hidden"
+    return inside if hiding.is_hidden(connection, name) else f"{inside} AND NOT hidden"

@@ -43,11 +43,11 @@ class Store:
     wait_s: seconds of patience while others are at work
     name: of the catalogue's file; another than `library.duckdb` while one is being rebuilt
     caught_up: of how many things something was put back that only the journal still told
-    Raises BadFolder for a folder whose name DuckDB cannot take.
+    Raises BadFolder for a file, and for a folder whose name DuckDB cannot take.
     """
 
     def __init__(self, root: Path, wait_s: float = 60.0, name: str = CATALOGUE) -> None:
-        _refuse_name(root)
+        _refuse_place(root)
         self.root = root
         self.path = root / name
         self._wait_s = wait_s
@@ -260,7 +260,9 @@ class Store:
             time.sleep(_RETRY_S)
 
 
-def _refuse_name(root: Path) -> None:
+def _refuse_place(root: Path) -> None:
+    if root.is_file():
+        raise BadFolder(root, "it is a file")
     place = os.path.realpath(root)
     if "?" in place:  # it ends a path for DuckDB, which would look for the log elsewhere
         raise BadFolder(root, "DuckDB takes no path with a question mark")

@@ -13,7 +13,7 @@
     ├── BrokenPicture        the model gave NaN or nothing but black
     ├── QueueDamaged         the queue's file cannot be read or written
     ├── NoSuchJob            no job, or several, of that id
-    ├── HubUnreachable       fetching a model was cut off; what arrived is kept
+    ├── HubUnreachable       the hub was not reached, or fetching was cut off; what arrived is kept
     ├── NetworkRefused       something tried to leave the machine
     ├── Interrupted          stopped by hand; says what was kept
     ├── BadDataset           a data set that cannot be built or learned from
@@ -90,7 +90,7 @@ class NoSuchJob(SovgenError):
 
 
 class HubUnreachable(SovgenError):
-    """Fetching a model was cut off; what arrived is kept."""
+    """The hub was not reached, or fetching a model was cut off; what arrived is kept."""
 
 
 class NetworkRefused(SovgenError):

@@ -192,7 +192,9 @@ def _told_of(field: str) -> Iterator[None]:
 
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str):
-        raise BadRecipe(f"The {name} must be text, not {type(value).__name__}.")
+        raise BadRecipe(
+            f"The {name} must be text, not {type(value).__name__}.", "Put it in quotes."
+        )
     if "\x00" in value:
         raise BadRecipe(f"The {name} holds a NUL character.", "Remove it and try again.")
 
@@ -205,23 +207,24 @@ def _check_name(name: str, value: object) -> None:
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BadRecipe(f"The {name} must be a whole number, not {value!r}.")
+        hint = f"Write it without quotes, from {low} to {high}."
+        raise BadRecipe(f"The {name} must be a whole number, not {value!r}.", hint)
     if not low <= value <= high:
         raise BadRecipe(f"The {name} {value} is out of range.", f"It goes from {low} to {high}.")
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise BadRecipe(f"The {name} must be a number, not {value!r}.")
+        hint = f"Write it without quotes, from {low:g} to {high:g}."
+        raise BadRecipe(f"The {name} must be a number, not {value!r}.", hint)
     if not (math.isfinite(value) and low <= value <= high):
-        raise BadRecipe(
-            f"The {name} {value} is out of range.", f"It goes from {low:g} to {high:g}."
-        )
+        hint = f"It goes from {low:g} to {high:g}."
+        raise BadRecipe(f"The {name} {value} is out of range.", hint)
 
 
 def _check_names(name: str, value: object) -> None:
     if not isinstance(value, tuple):
-        raise BadRecipe(f"The {name} must be a list, not {value!r}.")
+        raise BadRecipe(f"The {name} must be a list, not {value!r}.", 'Write it as ["one", "two"].')
     for one in value:
         _check_name(name, one)
 
@@ -234,7 +237,7 @@ def _check_weighted(name: str, value: object, low: float, high: float) -> None:
 
 def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
-        raise BadRecipe(f"{name} is true or false, not {value!r}.")
+        raise BadRecipe(f"{name} is true or false, not {value!r}.", "Write it without quotes.")
 
 
 def _check_schedule(name: str, value: object) -> None:

@@ -122,9 +122,17 @@ def _failure(error: BaseException) -> Failure:
         return Failure(error.message, error.hint)
     if isinstance(error, OSError) and error.strerror:
         where = f"{_shown(error.filename)}: " if error.filename else ""
-        return Failure(f"{where}{error.strerror}.", "Check the path, its permissions and the disk.")
+        return Failure(f"{where}{error.strerror}.", _help(error))
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Failure(f"Unexpected {what}", "This is a bug; run with --debug to see where.")
+
+
+def _help(error: OSError) -> str:
+    if isinstance(error, FileExistsError):
+        return "Name another, or move what stands there away."
+    if isinstance(error, NotADirectoryError):
+        return "A file stands where a folder is needed: check the path."
+    return "Check the path, its permissions and the disk."
 
 
 def _shown(name: object) -> str:

@@ -42,7 +42,7 @@ def fetch_model(
     Raises ModelMissing for a repository or revision that is not there or closed, HubUnreachable
     when the network fails, UnsafeWeights, ModelUnsupported, and ModelDamaged for a wrong checksum.
     """
-    with online(), _errors_told(repo):
+    with online(), _errors_told(repo, into):
         api = _api()
         about = api.model_info(repo, revision=revision, files_metadata=True)
         files = [_remote(sibling) for sibling in about.siblings or []]
@@ -181,7 +181,7 @@ def _sum(path: Path, file: Remote) -> str:
 
 
 @contextmanager
-def _errors_told(repo: str) -> Iterator[None]:
+def _errors_told(repo: str, into: Path) -> Iterator[None]:
     from huggingface_hub import errors
 
     network = _network_error()
@@ -201,10 +201,20 @@ def _errors_told(repo: str) -> Iterator[None]:
             "Names are OWNER/NAME, as on the model's page.",
         ) from error
     except (network, OSError) as error:
-        raise HubUnreachable(
+        raise _unreachable(repo, into, error) from error
+
+
+def _unreachable(repo: str, into: Path, error: Exception) -> HubUnreachable:
+    """Told apart by whether anything arrived, now or before."""
+    if any(path.is_file() and path.stat().st_size for path in into.rglob("*")):
+        return HubUnreachable(
             f"Fetching {repo} was cut off: {first_line(error)}",
             "Is the network there? What arrived is kept; run the same command again to go on.",
-        ) from error
+        )
+    return HubUnreachable(
+        f"{endpoint()} was not reached: {first_line(error)}",
+        "Is the network there? Nothing was fetched; run the same command again once it is.",
+    )
 
 
 def _network_error() -> type[Exception]:

@@ -87,6 +87,13 @@ def test_no_such_model_asks_whether_a_near_name_was_meant(cli: Cli, kept: Path) 
     refused(cli(kept, "generate", "x", "--model", "/no/such/folder"), "/no/such/folder")
 
 
+def test_no_such_upscaler_is_told_of_upscalers_alone(cli: Cli, kept: Path) -> None:
+    id = Library.open(kept).list(Query(k=1))[0].id
+    done = cli(kept, "upscale", id, "--upscaler", "nosuch")
+    refused(done, "no upscaler 'nosuch'", "path")
+    assert "sovgen-mini" not in done.stderr
+
+
 def test_what_is_refused_makes_no_library(cli: Cli, tmp_path: Path) -> None:
     refused(cli(tmp_path / "none", "generate", "x", "--model", "sovgen-mni"), "sovgen-mini")
     assert cli(tmp_path / "none", "generate", "x", "--steps", "0").exit_code == 2
@@ -276,6 +283,25 @@ def test_a_library_that_is_not_there_is_named_with_what_to_do(cli: Cli, tmp_path
     for words in (("search", "x"), ("list",), ("show", "abcd"), ("set", "list")):
         refused(cli(tmp_path / "none", *words), str(tmp_path / "none"), "sovgen")
         assert not (tmp_path / "none").exists()
+
+
+def test_a_file_is_no_place_for_a_library(cli: Cli, drawn: Path) -> None:
+    file = Library.open(drawn).list(Query(k=1))[0].path
+    for words in (("list",), ("generate", "x", *TWO_STEPS), ("library", "new", file)):
+        refused(cli(file, *words), f"{file}: it is a file", "another folder")
+
+
+def test_names_that_say_nothing_are_told_what_they_lack(cli: Cli, kept: Path) -> None:
+    id = Library.open(kept).list(Query(k=1))[0].id
+    for words in (("set", "new", ""), ("tag", id, " "), ("list", "--tag", "")):
+        refused(cli(kept, *words), "cannot be empty", "one letter")
+
+
+def test_a_mask_that_is_no_picture_is_told_the_kinds(cli: Cli, kept: Path, tmp_path: Path) -> None:
+    id = Library.open(kept).list(Query(k=1))[0].id
+    (tmp_path / "mask.txt").write_text("white")
+    words = ("generate", "x", *TWO_STEPS, "--from", id, "--mask", tmp_path / "mask.txt")
+    refused(cli(kept, *words), "text, not a picture", "PNG, JPEG")
 
 
 def test_unknown_and_ambiguous_ids_are_told_apart(cli: Cli, kept: Path) -> None:

@@ -71,9 +71,10 @@ def test_the_unexpected_is_one_line_and_the_way_to_its_traceback() -> None:
 def test_the_systems_refusals_are_told_with_their_path(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "a.png").write_bytes(b"")
-    refused = cli(tmp_path / "file", "add", tmp_path / "a.png")
+    refused = cli(tmp_path / "file" / "library", "add", tmp_path / "a.png")
     assert refused.exit_code == 1
     assert refused.stderr.startswith(f"Error: {tmp_path / 'file'}")
+    assert "A file stands where a folder is needed" in refused.stderr
     assert "Unexpected" not in refused.stderr
 
 

@@ -123,6 +123,15 @@ def test_fetch_that_was_cut_off_goes_on_where_it_stopped(
     assert (place / "a-model" / TOWER).read_bytes() == files[TOWER]
 
 
+def test_a_hub_that_is_not_reached_is_told_apart_from_one_that_broke_off(
+    sovgen: Program, place: Path
+) -> None:
+    home = {"XDG_DATA_HOME": str(place.parent.parent), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = sovgen("models", "pull", REPO, **home)
+    assert done.returncode == 1 and "Nothing was fetched" in done.stderr.splitlines()[-1]
+    assert "http://127.0.0.1:9 was not reached" in done.stderr and "kept" not in done.stderr
+
+
 def test_what_another_choice_left_is_not_in_the_model(
     sovgen: Program, hub: Hub, place: Path, files: dict[str, bytes]
 ) -> None:

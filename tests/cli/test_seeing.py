@@ -27,6 +27,7 @@ def test_explain_writes_one_film_strip_and_nothing_over_it(
         assert not strip.info
     again = cli(drawn, *words)
     assert again.exit_code == 1 and "exists" in again.stderr
+    assert again.stderr.splitlines()[-1].startswith("Hint: Name another")
 
 
 @pytest.mark.parametrize("verb", ["explain", "sweep"])

@@ -33,8 +33,6 @@ TITLES = {
     kinds.ADAPTER: ("an IP-Adapter", "--adapter"),
     kinds.UPSCALER: ("an upscaler", "--upscaler"),
 }
-# Pipelines of their own, by what they are called beside a model.
-_WHOLE = {kinds.MODEL: "refiner", kinds.UPSCALER: "upscaler"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def find_addition(kind: str, source: str, folders: Sequence[Path] = ()) -> Addit
     Raises ModelMissing with the nearest names of its kind, UnsafeWeights for a pickle,
     ModelUnsupported for what is of another kind, and ModelDamaged.
     """
-    if kind in _WHOLE:
+    if kind in (kinds.MODEL, kinds.UPSCALER):  # pipelines of their own
         found = _whole(kind, source, folders)
         return Addition(kind, found.name, found.path, _files(kind, found.path))
     if os.sep not in source:
@@ -83,7 +81,9 @@ def _whole(kind: str, source: str, folders: Sequence[Path]) -> Found:
     try:
         return find_model(source, folders)
     except ModelMissing as error:
-        raise ModelMissing(f"There is no {_WHOLE[kind]} {source!r}.", error.hint) from error
+        if kind != kinds.MODEL:
+            raise _missing(kind, source, folders) from error
+        raise ModelMissing(f"There is no refiner {source!r}.", error.hint) from error
 
 
 def list_additions(folders: Sequence[Path] = ()) -> list[Addition]:
