@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from index import journal, trash, vectors, words
 from index.adding import add
 from index.columns import split_zone
+from index.counting import counted
 from index.errors import LibraryDamaged, UnreadableImage
 from index.places import Place, places
 from index.proof import prove
@@ -89,9 +90,10 @@ def _mend(
     if kinds & {"missing", "changed"}:
         yield from _follow_files(store)
     if "thumbnail" in kinds and (made := _renew_thumbnails(store, found)):
-        yield f"{made} thumbnails were made again"
+        yield f"{counted(made, 'thumbnail was', 'thumbnails were')} made again"
     if "no-vector" in kinds and (count := reembed(store, encoder()).done):
-        yield f"{count} pictures that had no vector have one"
+        one, many = "picture that had no vector has", "pictures that had no vector have"
+        yield f"{counted(count, one, many)} one"
     if "words" in kinds:
         yield from _renew_words(store)
     if "journal" in kinds:
@@ -108,7 +110,8 @@ def _set_back(store: Store) -> Iterator[str]:
             "UPDATE pictures SET added = ?, added_offset = ? WHERE added > ?",
             [moment, offset, latest()],
         ).fetchone()
-    yield f"{row[0] if row else 0} pictures from a clock that was ahead are on record as of now"
+    one, many = "picture from a clock that was ahead is", "pictures from a clock that was ahead are"
+    yield f"{counted(row[0] if row else 0, one, many)} on record as of now"
 
 
 def _renew_thumbnails(store: Store, found: Sequence[Difference]) -> int:
@@ -129,7 +132,7 @@ def _renew_words(store: Store) -> Iterator[str]:
     with store.writing() as connection:
         numbers = words.stale(connection)
         words.renew(connection, numbers)
-    yield f"the words of {len(numbers)} pictures were taken anew from what is written of them"
+    yield f"the words of {counted(len(numbers), 'picture')} were taken anew from what is written"
 
 
 def _write_journal(store: Store) -> Iterator[str]:
@@ -187,7 +190,8 @@ def _remove_strays(store: Store) -> Iterator[str]:
                 f"DELETE FROM {table} WHERE picture NOT IN (SELECT seq FROM pictures)"  # noqa: S608
             ).fetchone()
             if row and row[0]:
-                yield f"{row[0]} rows of no picture were removed from {table}"
+                rows = counted(row[0], "row of no picture was", "rows of no picture were")
+                yield f"{rows} removed from {table}"
 
 
 def _remove_partials(found: Sequence[Difference]) -> Iterator[str]:
@@ -211,9 +215,11 @@ def _adopt(
             put_back(connection, about)
             unsettle(connection)
         settle(store)
-        yield f"{len(report.added)} pictures that no row spoke of were taken in"
+        one, many = "picture that no row spoke of was", "pictures that no row spoke of were"
+        yield f"{counted(len(report.added), one, many)} taken in"
     if report.known:
-        yield f"{report.known} more files of known pictures were recorded"
+        one, many = "more file of a known picture was", "more files of known pictures were"
+        yield f"{counted(report.known, one, many)} recorded"
 
 
 def _follow_files(store: Store) -> Iterator[str]:

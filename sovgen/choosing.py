@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from index.counting import counted
 from sovgen.picture import Picture
 from sovgen.recipe import Recipe
 
@@ -68,7 +69,8 @@ def _told(
     choice: Choice, seen: Sequence[tuple[float, Picture]], best: Sequence[int], reached: int
 ) -> Iterator[str]:
     if choice.until is not None and reached < choice.keep:
-        yield f"Of {len(seen)} pictures {reached or 'none'} reached an adherence of {choice.until}."
+        pictures = counted(len(seen), "picture")
+        yield f"Of {pictures} {reached or 'none'} reached an adherence of {choice.until}."
     kept = [f"seed {seen[i][1].recipe.seed} ({seen[i][0]:.3f})" for i in sorted(best)]
     dropped = [
         f"seed {picture.recipe.seed} ({score:.3f})"

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from index.atomic import disk_refusals
+from index.counting import counted
 from index.errors import ExportExists
 from index.export.manifest import NAME
 
@@ -50,7 +51,7 @@ def _refuse(target: Path, stems: Collection[str], root: Path, force: bool) -> No
     standing = _standing(target, stems)
     if standing and not force:
         raise ExportExists(
-            f"{target} holds {len(standing)} files that would be overwritten, "
+            f"{target} holds {counted(len(standing), 'file')} that would be overwritten, "
             f"{standing[0].name} for one.",
             "Choose another folder, or overwrite them with --force.",
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from index.counting import counted
 from sovgen.cli.failure import Failure
 from sovgen.cli.lazy import LazyGroup
 from sovgen.cli.listing import fields, print_json, print_pairs, printable
@@ -87,10 +88,8 @@ def verify(session: Session, form: str | None) -> None:
         for one in differences:
             click.echo("\t".join(map(printable, (one.kind, one.where, one.text))))
     if differences:
-        count = len(differences)
-        raise Failure(
-            f"{count} difference{'s' * (count > 1)} found.", "Mend them: sovgen library repair"
-        )
+        found = counted(len(differences), "difference")
+        raise Failure(f"{found} found.", "Mend them: sovgen library repair")
     notice("Clean.")
 
 

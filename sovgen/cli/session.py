@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from index.counting import counted
 from sovgen.cli.progress import off_screen
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Session:
 
         library = Library.open(root)
         if count := library.store.caught_up:
-            things = "1 thing" if count == 1 else f"{count} things"
+            things = counted(count, "thing")
             notice(f"The catalogue had lost changes of {things}; they were put back.")
         return library
 

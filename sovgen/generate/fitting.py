@@ -10,6 +10,7 @@ from dataclasses import replace
 from math import sqrt
 from typing import TYPE_CHECKING
 
+from index.counting import counted
 from sovgen.errors import BadRecipe
 from sovgen.generate.canvas import is_cropped_alone, margins_of, source_of
 from sovgen.recipe import Recipe
@@ -113,7 +114,7 @@ def _refuse_no_step(model: Model, recipe: Recipe) -> None:
     steps = recipe.steps or model.defaults.steps
     if recipe.strength is not None and int(steps * recipe.strength) < 1:
         raise BadRecipe(
-            f"A strength of {recipe.strength:g} leaves none of {steps} steps to take.",
+            f"A strength of {recipe.strength:g} leaves none of {counted(steps, 'step')} to take.",
             f"Give a strength from {1 / steps:.2g}, or more steps.",
         )
 

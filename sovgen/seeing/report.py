@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from index.counting import counted
 from index.export.sheet import Band, Tile, contact_sheet
 from sovgen.seeing.chart import Line, Panel, chart
 from sovgen.seeing.sweep import REFERENCE, Measured, Sweep, Way
@@ -21,7 +22,7 @@ def grid(sweep: Sweep, side: int) -> Image.Image:
     bands = []
     for kind, row in _kinds(sweep):
         tiles = [
-            Tile(m.image, f"{m.way.steps} steps, {m.seconds:.2g} s", marked=m is enough)
+            Tile(m.image, f"{counted(m.way.steps, 'step')}, {m.seconds:.2g} s", marked=m is enough)
             for m in (*row, sweep.reference(kind))
         ]
         bands.append(Band(_named(kind), tiles))
@@ -63,9 +64,9 @@ def answer(sweep: Sweep, model: Model) -> str:
             f"None of these is enough for {where}: the nearest to {REFERENCE} steps, "
             f"{best.way.steps} of {_named(best.way)}, is {best.similarity:.3f} like them."
         )
-    whole = sweep.reference(best.way)
+    whole, are = sweep.reference(best.way), "is" if best.way.steps == 1 else "are"
     return (
-        f"{best.way.steps} steps of {_named(best.way)} are enough for {where}: "
+        f"{counted(best.way.steps, 'step')} of {_named(best.way)} {are} enough for {where}: "
         f"{best.similarity:.3f} like the picture of {REFERENCE} steps, adherence "
         f"{best.adherence:.3f} against {whole.adherence:.3f}, "
         f"{best.seconds:.2g} s against {whole.seconds:.2g} s."

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from index.counting import counted
 from sovgen.errors import BadDataset
 from sovgen.train.dataset import Dataset
 from sovgen.train.grounds import draw_ground, laid_on
@@ -54,7 +55,8 @@ def cached_latents(
     if found := _read(folder):
         return found
     shutil.rmtree(folder, ignore_errors=True)  # torn
-    on_notice(f"Encoding {len(data.pictures)} pictures on {grounds} grounds, once.")
+    pictures = counted(len(data.pictures), "picture")
+    on_notice(f"Encoding {pictures} on {counted(grounds, 'ground')}, once.")
     # Of this process alone: several of one training may come here at once.
     partial = folder.with_name(f".{folder.name}-{os.getpid()}.partial")
     try:

@@ -21,6 +21,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from index.counting import counted
 from sovgen.errors import ModelUnsupported
 from sovgen.train import noising
 from sovgen.train.adapter import ATTENTION, add_adapter, write_adapter
@@ -208,7 +209,8 @@ class Lora:
         captions = tuple({e.caption: None for e in examples if e.caption})
         # without any, what it draws unasked
         asked = self.plan.prior_prompts or captions or ("",)
-        on_notice(f"Drawing {self.plan.prior} pictures of the model's own, to hold on to.")
+        pictures = counted(self.plan.prior, "picture")
+        on_notice(f"Drawing {pictures} of the model's own, to hold on to.")
         self.pipe.set_progress_bar_config(disable=True)
         return [
             self._drawn_one(asked[i % len(asked)], i, side // grid * grid)

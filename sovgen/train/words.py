@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from index.counting import counted
 from sovgen.train.chance import Chance
 from sovgen.train.corpus import corpus
 from sovgen.train.dataset import Dataset
@@ -152,7 +153,7 @@ def _cached(
     digest = hashlib.sha256(json.dumps(phrases).encode()).hexdigest()[:12]
     path = data / f"taught-{digest}.safetensors"
     if not path.exists():
-        on_notice(f"Asking the teacher for {len(phrases)} phrases, once.")
+        on_notice(f"Asking the teacher for {counted(len(phrases), 'phrase')}, once.")
         # Of this process alone: several of one training may come here at once.
         partial = path.with_suffix(f".{os.getpid()}.partial")
         save_file({"rows": taught(teacher, phrases, device)}, partial)

@@ -82,7 +82,7 @@ def test_an_orphan_is_named_and_taken_in(kept: Library) -> None:
     path = kept.root / "pictures" / "orphan.png"
     path.write_bytes(png(picture(9)))
     assert kept.verify() == [Difference("orphan", str(path), "belongs to no picture on record")]
-    assert mended(kept) == ["1 pictures that no row spoke of were taken in"]
+    assert mended(kept) == ["1 picture that no row spoke of was taken in"]
     assert path in entries(kept).values() and len(entries(kept)) == 4
 
 
@@ -109,7 +109,7 @@ def test_a_picture_without_a_vector_gets_one(kept: Library) -> None:
             f"DELETE FROM {vectors.table(kept.encoder.fingerprint)} WHERE picture = 2"
         )
     assert sorted(kinds(kept)) == ["no-vector", "snapshot"]
-    assert "1 pictures that had no vector have one" in mended(kept)
+    assert "1 picture that had no vector has one" in mended(kept)
     assert len(kept.search(Query("x", everything=True)).hits) == 3
 
 
