@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from index import faults
 from index.errors import AmbiguousId, LibraryError, NoSuchPicture, UnreadableImage
 from sovgen.batch.job import Job, own
-from sovgen.batch.queue import DRAWING, WAITING, Queue
+from sovgen.batch.queue import Queue
+from sovgen.batch.states import DRAWING, WAITING
 from sovgen.errors import BrokenPicture, Interrupted, OutOfMemory, QueueDamaged, SovgenError
 from sovgen.studio import Studio
 from sovgen.turn import is_wanted, taken

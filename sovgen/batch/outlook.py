@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from statistics import fmean
 
-from sovgen.batch.queue import DRAWING, WAITING, Queued
+from sovgen.batch.queue import Queued
+from sovgen.batch.states import DRAWING, WAITING
 
 
 def outlook(jobs: Iterable[Queued]) -> dict[str, float]:

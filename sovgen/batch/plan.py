@@ -17,10 +17,10 @@ from itertools import accumulate
 from pathlib import Path
 
 from sovgen.batch.axis import Axis
-from sovgen.batch.fields import known, settled
+from sovgen.batch.fields import SIZE, known, settled
 from sovgen.batch.job import Job, job_of
 from sovgen.batch.pictures import Files
-from sovgen.batch.reading import KINDS, Row, read_rows, read_text
+from sovgen.batch.reading import KINDS, PLANS, Row, read_rows, read_text
 from sovgen.batch.template import Template, Wildcards, parse
 from sovgen.errors import BadPlan, BadRecipe
 from sovgen.recipe import Recipe
@@ -55,6 +55,19 @@ class Plan:
     def total(self) -> int:
         """How many recipes it stands for, repeated ones and all."""
         return self._ends[-1] if self.sample is None else min(self.sample, self._ends[-1])
+
+    @cached_property
+    def varying(self) -> Sequence[str]:
+        """The fields, beside the prompt, in which its recipes may differ from each other."""
+        rows = [row for _, row in self.rows]
+        names = dict.fromkeys(name for row in rows for name in row)
+        found = [n for n in names if any(row.get(n) != rows[0].get(n) for row in rows)]
+        found += [name for name, choices in self.matrix.items() if len(choices) > 1]
+        texts = {str(row.get("negative", self.base.get("negative", ""))) for row in rows}
+        found += ["negative"] if any(self._template(text).count > 1 for text in texts) else []
+        found += ["seed"] if self.count > 1 else []
+        sides = {SIZE: ("width", "height"), "prompt": ()}
+        return list(dict.fromkeys(one for name in found for one in sides.get(name, (name,))))
 
     def jobs(self, limit: int | None = None) -> Iterator[Job]:
         """Its jobs in order, each once, at most `limit`. Raises BadPlan, naming the row."""
@@ -191,10 +204,7 @@ def _parsed(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise BadPlan(
-            f"{path} is not TOML: {error}.",
-            f"A plan is TOML; prompts alone may be {', '.join(KINDS)}.",
-        ) from error
+        raise BadPlan(f"{path} is not TOML: {error}.", PLANS) from error
 
 
 def _rows(path: Path, values: Mapping[str, object], base: Mapping[str, object]) -> Sequence[Row]:

@@ -16,11 +16,10 @@ from pathlib import Path
 
 from index import faults
 from sovgen.batch.job import Job, job_from
+from sovgen.batch.states import CANCELLED, DONE, DRAWING, FAILED, STATES, WAITING
 from sovgen.errors import NoSuchJob, QueueDamaged, SovgenError
 
 FILE = "queue.sqlite"
-WAITING, DRAWING, DONE, FAILED, CANCELLED = "waiting", "drawing", "done", "failed", "cancelled"
-STATES = (WAITING, DRAWING, DONE, FAILED, CANCELLED)
 SHORTEST_ID = 4
 _SCHEMA = 2
 _WAIT_S = 60.0

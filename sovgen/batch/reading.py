@@ -22,6 +22,9 @@ Row = tuple[str, Mapping[str, object]]
 KINDS = (".txt", ".csv", ".jsonl")
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"))
 _ENCODINGS = (*_MARKS, (codecs.BOM_UTF16_BE, "utf-16"))
+# How files of PNG, JPEG, GIF, WebP and TIFF begin.
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+PLANS = f"A plan is TOML; prompts alone may be {', '.join(KINDS)}."
 # Python's own splitlines() ends a line at characters that may stand inside a text, as U+2028.
 _LINE = re.compile(r"\r?\n")
 
@@ -40,6 +43,8 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise BadPlan(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+    if data.startswith(_PICTURES):
+        raise BadPlan(f"{path} is a picture, not a plan.", PLANS)
     encoding = next((name for mark, name in _ENCODINGS if data.startswith(mark)), "utf-8")
     try:
         return data.decode(encoding)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from index.counting import counted
 from sovgen.cli.draining import as_object, drain_queue, print_array, print_job
 from sovgen.cli.lazy import LazyGroup
 from sovgen.cli.options import as_json, by_priority
@@ -78,7 +79,8 @@ def run(
     jobs = sum(1 for _ in plan.jobs(limit))  # a mistake shows before a library is made
     library = session.open_or_create()
     if kept := plan.files.keep(library):
-        notice(f"{kept} pictures that the plan names are in the library now.")
+        names = ("picture that the plan names is", "pictures that the plan names are")
+        notice(f"{counted(kept, *names)} in the library now.")
     queue = Queue(library.root)
     new = queue.add(plan.jobs(limit), file.name, priority)
     notice(f"{_said(jobs, total, limit)}; {new:,} to be drawn.")
@@ -127,7 +129,8 @@ def _allowed(plan: Plan, limit: int | None, yes: bool) -> int:
 def _said(jobs: int, total: int, limit: int | None) -> str:
     """How many jobs, and how many recipes were left out because another says the same."""
     repeated = total - jobs if limit is None else 0
-    return f"{jobs:,} jobs" + (f" ({repeated:,} repeated ones are drawn once)" if repeated else "")
+    told = counted(repeated, "repeated one is", "repeated ones are")
+    return counted(jobs, "job") + (f" ({told} drawn once)" if repeated else "")
 
 
 def _tell(session: Session, plan: Plan, limit: int | None, form: str | None) -> None:
@@ -144,7 +147,7 @@ def _tell(session: Session, plan: Plan, limit: int | None, form: str | None) -> 
         print_array(map(as_object, jobs()))
     else:
         for one in jobs():
-            print_job(one)
+            print_job(one, plan.varying)
     notice(f"{_said(len(told), plan.total, limit)}; nothing was drawn.")
 
 

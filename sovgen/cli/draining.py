@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from index.counting import counted
 from sovgen.cli.failure import Failure
 from sovgen.cli.interrupt import held_until_step
 from sovgen.cli.listing import printable
@@ -76,11 +77,12 @@ def _left(queue: Queue) -> int:
 
 def _tell_the_end(queue: Queue, ended: list[str]) -> None:
     if queue.paused:
-        notice(f"Paused; {_left(queue)} wait. Go on with: sovgen queue run")
+        notice(f"Paused; {counted(_left(queue), 'waits', 'wait')}. Go on with: sovgen queue run")
     failed = [job for job in queue.state_of(ended).values() if job.state == "failed"]
     if failed:
+        told = f"{len(failed):,} of {counted(len(ended), 'job')} failed"
         raise Failure(
-            f"{len(failed)} of {len(ended)} jobs failed; the first: {failed[0].reason}",
+            f"{told}; the first: {failed[0].reason}",
             "All reasons: sovgen queue list --state failed; once more: sovgen queue retry",
         )
 
@@ -90,10 +92,16 @@ def as_object(job: Queued) -> dict[str, object]:
     return {**vars(job), "recipe": json.loads(job.recipe)}
 
 
-def print_job(job: Queued) -> None:
-    """One line: job, state, picture, and the prompt, or the reason of a job that failed."""
-    text = job.reason or json.loads(job.recipe)["prompt"]
-    click.echo(f"{job.id}\t{job.state}\t{job.picture or '-'}\t{printable(text)}")
+def print_job(job: Queued, shown: Sequence[str] = ()) -> None:
+    """One line: job, state, picture, and the prompt, or the reason of a job that failed.
+
+    shown: fields of its recipe that follow, as far as they are set
+    """
+    recipe = json.loads(job.recipe)
+    columns = [job.id, job.state, job.picture or "-", printable(job.reason or recipe["prompt"])]
+    if told := [f"{name}={printable(recipe[name])}" for name in shown if name in recipe]:
+        columns.append(" ".join(told))
+    click.echo("\t".join(columns))
 
 
 def print_array(objects: Iterable[Mapping[str, object]]) -> None:

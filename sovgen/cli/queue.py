@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from index.counting import counted
+from sovgen.batch.states import CANCELLED, DONE, DRAWING, FAILED, STATES, WAITING
 from sovgen.cli.draining import as_object, drain_queue, print_array, print_job
 from sovgen.cli.lazy import LazyGroup
 from sovgen.cli.options import as_json, by_priority
@@ -15,8 +17,6 @@ from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
     from sovgen.batch.queue import Queue
-
-STATES = ("waiting", "drawing", "done", "failed", "cancelled")
 
 
 class JobQueue(LazyGroup):
@@ -72,8 +72,11 @@ def run(session: Session, exact: bool, form: str | None) -> None:
     While another process draws this queue, this one waits and then goes on. Ctrl-C stops after the
     step in hand; what was drawn is kept, what was not waits on.
     """
-    library = session.open()
-    drain_queue(_open(session), library, exact, form)
+    library, queue = session.open(), _open(session)
+    counts = queue.counts()
+    if not counts[WAITING] + counts[DRAWING]:
+        notice("Nothing waits to be drawn.")
+    drain_queue(queue, library, exact, form)
 
 
 @click.command(epilog="Example: sovgen queue pause")
@@ -85,7 +88,7 @@ def pause(session: Session) -> None:
     """
     queue = _open(session)
     queue.paused = True
-    notice(f"Paused; {queue.counts()['waiting']:,} wait.")
+    notice(f"Paused; {counted(queue.counts()[WAITING], 'waits', 'wait')}.")
 
 
 @click.command(epilog="Example: sovgen queue cancel 3f9a")
@@ -98,7 +101,7 @@ def cancel(session: Session, ids: tuple[str, ...], everything: bool) -> None:
         raise click.UsageError("Name jobs, or give --all.")
     queue = _open(session)
     named = queue.whole_ids(ids)
-    left = _left_alone(queue, named, "waiting", "drawing")
+    left = _left_alone(queue, named, WAITING, DRAWING)
     notice(f"Cancelled {queue.cancel(None if everything else named):,}{left}.")
 
 
@@ -111,10 +114,16 @@ def retry(session: Session, ids: tuple[str, ...]) -> None:
     Without JOB all that failed; a JOB may also be cancelled, or done and its picture deleted.
     They wait until `sovgen queue run`, or whoever is drawing, comes to them.
     """
-    queue = _open(session)
+    library, queue = session.open(), _open(session)
     named = queue.whole_ids(ids)
-    left = _left_alone(queue, named, "failed", "cancelled", "done")
-    notice(f"Waiting again: {queue.retry(named if ids else None):,}{left}.")
+    done = [id for id, job in queue.state_of(named).items() if job.state == DONE]
+    drawn = library.made_for(done) if done else {}
+    left = _left_alone(queue, named, FAILED, CANCELLED, DONE)
+    again = [id for id in named if id not in drawn]
+    notice(f"Waiting again: {queue.retry(again if ids else None):,}{left}.")
+    if drawn:
+        pictures = " ".join(id[:8] for id in drawn.values())
+        notice(f"Done already: {len(drawn):,}. To draw anew, first: sovgen delete {pictures}")
 
 
 @click.command(epilog="Example: sovgen queue reorder 3f9a --priority 5")

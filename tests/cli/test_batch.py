@@ -34,13 +34,60 @@ def test_a_dry_run_tells_all_and_makes_nothing(cli: Cli, tmp_path: Path, plan: P
     done = cli(root, "batch", "run", plan, "--count", 2, "--dry-run")
     assert done.exit_code == 0, done.stderr
     assert [row[1:] for row in rows(done.stdout)] == [
-        ["new", "-", "a key"], ["new", "-", "a key"], ["new", "-", "a cup"], ["new", "-", "a cup"]
-    ]  # fmt: skip
+        ["new", "-", name, f"seed={seed}"] for name in ("a key", "a cup") for seed in (3, 4)
+    ]
     assert "4 jobs; nothing was drawn." in done.stderr
     told = json.loads(cli(root, "batch", "run", plan, "--dry-run", "--json").stdout)
     assert [job["recipe"]["prompt"] for job in told] == ["a key", "a cup"]
     assert {job["id"] for job in told} <= {row[0] for row in rows(done.stdout)}
     assert not root.exists()
+
+
+def test_a_dry_run_shows_in_what_its_jobs_differ(cli: Cli, tmp_path: Path) -> None:
+    def told(name: str, text: str, *words: object) -> list[str]:
+        (tmp_path / name).write_text(text)
+        done = cli(tmp_path / "library", "batch", "run", tmp_path / name, "--dry-run", *words)
+        assert done.exit_code == 0, done.stderr
+        return ["; ".join(row[4:]) for row in rows(done.stdout)]
+
+    matrix = '[matrix]\nsteps = [1, 2]\nsize = ["64x64", "96x64"]\nguidance = [2]\n'
+    assert told("m.toml", f'prompts = ["a key"]\n{matrix}') == [
+        f"steps={steps} width={width} height=64" for steps in (1, 2) for width in (64, 96)
+    ]
+    assert told("p.csv", "prompt,steps,width\na key,1,64\na cup,2,64\na hat,,64\n") == [
+        "steps=1", "steps=2", ""
+    ]  # fmt: skip
+    negatives = told("n.toml", 'prompts = ["a key"]\nnegative = "{fog|rain}"\n')
+    assert negatives == ["negative=fog", "negative=rain"]
+    assert told("one.txt", "a key\n") == [""]
+
+
+def test_one_job_is_told_as_one(cli: Cli, library: Path) -> None:
+    (library.parent / "p.csv").write_text("prompt,width\na key,60\n")
+    words = ("batch", "run", library.parent / "p.csv", "--set", "steps=1", "--set", "height=64")
+    assert "1 job; nothing was drawn." in cli(library, *words, "--dry-run").stderr
+    done = cli(library, *words)
+    assert "1 job; 1 to be drawn." in done.stderr and "1 of 1 job failed;" in done.stderr
+    assert "Paused; 0 wait." in cli(library, "queue", "pause").stderr
+    assert "Waiting again: 1." in cli(library, "queue", "retry").stderr
+    assert "Paused; 1 waits." in cli(library, "queue", "pause").stderr
+
+
+def test_a_queue_in_which_nothing_waits_says_so(cli: Cli, library: Path) -> None:
+    done = cli(library, "queue", "run")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "Nothing waits to be drawn.\n")
+    assert cli(library, "queue", "run", "--json").stdout == "[]\n"
+
+
+def test_what_is_no_plan_is_told_with_what_is_one(cli: Cli, drawn: Path, tmp_path: Path) -> None:
+    picture = Library.open(drawn).list(Query(k=1))[0].path
+    done = cli(drawn, "batch", "run", picture, "--dry-run")
+    assert done.exit_code == 1 and "is a picture, not a plan" in done.stderr
+    assert "A plan is TOML" in done.stderr.splitlines()[-1]
+    (tmp_path / "plan.toml").write_text('prompts = ["a key"]\nsteps = "many"\n')
+    done = cli(drawn, "batch", "run", tmp_path / "plan.toml", "--dry-run")
+    assert done.exit_code == 1 and "must be a whole number, not 'many'" in done.stderr
+    assert done.stderr.splitlines()[-1] == "Hint: Write it without quotes, from 1 to 1000."
 
 
 def test_jobs_become_pictures_and_a_second_run_draws_nothing(
@@ -60,7 +107,11 @@ def test_jobs_become_pictures_and_a_second_run_draws_nothing(
     listed = json.loads(cli(library, "queue", "list", "--state", "done", "--json").stdout)
     assert [job["plan"] for job in listed] == ["plan.toml"] * 2
     assert all(job["seconds"] > 0 and job["left"] is None for job in listed)
-    cli(library, "queue", "retry", listed[0]["id"])
+    picture = listed[0]["picture"][:8]
+    told = cli(library, "queue", "retry", listed[0]["id"]).stderr
+    assert "Waiting again: 0." in told and f"To draw anew, first: sovgen delete {picture}" in told
+    assert cli(library, "delete", picture).exit_code == 0
+    assert cli(library, "queue", "retry", listed[0]["id"]).stderr == "Waiting again: 1.\n"
     assert re.search(r"1 waiting, 1 done; about \d+ s left", cli(library, "queue", "list").stderr)
     cli(library, "queue", "run")
     assert cli(library, "queue", "list").stdout == ""
@@ -142,7 +193,7 @@ def test_repeated_prompts_are_drawn_once_and_said(cli: Cli, tmp_path: Path) -> N
     assert (
         cli(tmp_path / "library", "batch", "run", tmp_path / "p.txt", "--set", "x").exit_code == 2
     )
-    assert "2 jobs (1 repeated ones are drawn once)" in done.stderr
+    assert "2 jobs (1 repeated one is drawn once)" in done.stderr
 
 
 def test_a_run_waits_for_another_and_ctrl_c_keeps_what_was_drawn(
