@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sovgen.cli.listing import print_json, printable
+from index.counting import counted
+from sovgen.cli.listing import NOTHING, print_json, printable
 from sovgen.cli.options import as_json
 from sovgen.cli.session import Session, notice
 
@@ -53,6 +54,8 @@ def duplicates(session: Session, kinds: tuple[Kind, ...], keep: Keep, form: str 
         print_json(groups)
     else:
         _print_groups(groups)
+        if not groups:
+            notice(NOTHING)
 
 
 @click.command(epilog="Example: sovgen dedup --dry-run")
@@ -77,7 +80,8 @@ def dedup(session: Session, keep: Keep, dry_run: bool, form: str | None) -> None
         for path in done.removed:
             click.echo(f"removed\t{printable(path)}")
     merged = sum(len(group.copies) - 1 for group in done.near)
-    told = f"{merged} to the trash, {len(done.removed)} copies of files removed"
+    copies = counted(len(done.removed), "copy of a file", "copies of files")
+    told = f"{merged:,} to the trash, {copies} removed"
     notice(f"{told}; nothing was done yet." if dry_run else f"{told}.")
 
 

@@ -10,10 +10,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from index import Entry, Hit
 
+T = TypeVar("T")
+# What an empty listing says to a person.
+NOTHING = "Nothing to list."
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -97,6 +100,24 @@ def print_entries(
             _print_table(rows)
         else:
             click.echo("".join("\t".join(row) + "\n" for row in rows), nl=False)
+
+
+def print_found(entries: Sequence[Entry], form: str | None) -> None:
+    """Write a listing as `print_entries` does, and say on stderr when it is empty."""
+    print_entries(entries, form)
+    if not entries and form != "json":
+        click.echo(NOTHING, err=True)
+
+
+def print_lines(found: Sequence[T], form: str | None, line: Callable[[T], str]) -> None:
+    """Write one line each, or one JSON array; say on stderr when there is nothing to write."""
+    if form == "json":
+        print_json(found)
+        return
+    for one in found:
+        click.echo(line(one))
+    if not found:
+        click.echo(NOTHING, err=True)
 
 
 def print_json(value: object) -> None:

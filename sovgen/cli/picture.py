@@ -37,8 +37,9 @@ def tag(session: Session, prefix: str, tags: tuple[str, ...], remove: bool) -> N
     """
     from index import curate
 
-    change = curate.untag if remove else curate.tag
-    change(session.open(), [prefix], tags)
+    change, already = (curate.untag, "") if remove else (curate.tag, " already")
+    if not change(session.open(), [prefix], tags):
+        notice(f"Nothing was changed: it has {'none of ' if remove else ''}these tags{already}.")
 
 
 @click.command(epilog='Example: sovgen note mfrg2zdf "for the birthday card"')

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sovgen.cli.lazy import LazyGroup
-from sovgen.cli.listing import print_json, printable
+from sovgen.cli.listing import print_lines, printable
 from sovgen.cli.options import as_json
 from sovgen.cli.session import Session
 
@@ -43,11 +43,7 @@ def list_saved(session: Session, hidden: bool, form: str | None) -> None:
     from index.saved import list_searches
 
     found = list_searches(session.open(), hidden)
-    if form == "json":
-        print_json(found)
-        return
-    for one in found:
-        click.echo(f"{printable(one.name)}\t{_told(one.query)}")
+    print_lines(found, form, lambda one: f"{printable(one.name)}\t{_told(one.query)}")
 
 
 @click.command(epilog="Example: sovgen saved rename foxes vixens")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from sovgen.cli.listing import print_entries, print_explained, print_hits
+from sovgen.cli.listing import print_explained, print_found, print_hits
 from sovgen.cli.options import Filters, filters, forms, how_many
 from sovgen.cli.session import Session, notice
 
@@ -101,7 +101,7 @@ def list_pictures(session: Session, filters: Filters, k: int | None, form: str |
     """
     from index.query import Query
 
-    print_entries(session.open().list(Query(k=k, **filters)), form)
+    print_found(session.open().list(Query(k=k, **filters)), form)
 
 
 def _query(library: Library, saved: str | None, asked: dict[str, object]) -> Query:

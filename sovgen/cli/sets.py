@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from sovgen.cli.lazy import LazyGroup
-from sovgen.cli.listing import print_entries, print_json, printable
+from sovgen.cli.listing import print_found, print_lines, printable
 from sovgen.cli.options import as_json, forms, many_ids
-from sovgen.cli.session import Session
+from sovgen.cli.session import Session, notice
 
 
 class Sets(LazyGroup):
@@ -58,7 +58,8 @@ def add(session: Session, name: str, ids: tuple[str, ...], at: int | None) -> No
     """Put pictures into a set, at its end or at a place."""
     from index import curate
 
-    curate.add_to_set(session.open(), name, ids, at)
+    if not curate.add_to_set(session.open(), name, ids, at) and at is None:
+        notice("Nothing was changed: the set holds them already.")
 
 
 @click.command(epilog="Example: sovgen set remove foxes mfrg2zdf")
@@ -72,7 +73,8 @@ def remove(session: Session, name: str, ids: tuple[str, ...]) -> None:
     """
     from index import curate
 
-    curate.remove_from_set(session.open(), name, ids)
+    if not curate.remove_from_set(session.open(), name, ids):
+        notice("Nothing was changed: the set holds none of them.")
 
 
 @click.command(epilog="Example: sovgen set delete foxes")
@@ -97,11 +99,7 @@ def list_sets(session: Session, hidden: bool, form: str | None) -> None:
     from index import curate
 
     found = curate.list_sets(session.open(), hidden)
-    if form == "json":
-        print_json(found)
-        return
-    for one in found:
-        click.echo(f"{printable(one.name)}\t{one.count}")
+    print_lines(found, form, lambda one: f"{printable(one.name)}\t{one.count}")
 
 
 @click.command(epilog="Example: sovgen set show foxes --paths")
@@ -112,7 +110,7 @@ def show(session: Session, name: str, form: str | None) -> None:
     """List the pictures of a set, in its order."""
     from index import curate
 
-    print_entries(curate.show_set(session.open(), name), form)
+    print_found(curate.show_set(session.open(), name), form)
 
 
 @click.command(epilog="Example: sovgen set hide private")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from index.counting import counted
 from sovgen.cli.lazy import LazyGroup
-from sovgen.cli.listing import print_json, printable
+from sovgen.cli.listing import print_lines, printable
 from sovgen.cli.options import as_json, many_ids
 from sovgen.cli.session import Session, notice
 
@@ -33,12 +34,11 @@ def trash() -> None:
 @click.pass_obj
 def list_trash(session: Session, form: str | None) -> None:
     """List what was deleted, the newest first."""
-    found = session.open().trashed()
-    if form == "json":
-        print_json(found)
-        return
-    for one in found:
-        click.echo(f"{one.id}\t{one.deleted:%Y-%m-%d %H:%M}\t{printable(one.prompt or '')}")
+    print_lines(
+        session.open().trashed(),
+        form,
+        lambda one: f"{one.id}\t{one.deleted:%Y-%m-%d %H:%M}\t{printable(one.prompt or '')}",
+    )
 
 
 @click.command(epilog="Example: sovgen trash restore mfrg2zdf")
@@ -60,7 +60,7 @@ def empty(session: Session, yes: bool) -> None:
     library = session.open()
     listed = len(library.trashed())
     if not yes:
-        what = f"{listed} pictures, and any of hidden sets,"
+        what = f"{counted(listed, 'picture')}, and any of hidden sets,"
         click.confirm(f"Remove {what} from the trash for good?", abort=True, err=True)
     library.empty_trash()
     notice("The trash is empty.")

@@ -96,6 +96,44 @@ def test_sets_are_put_in_order_and_unmade(cli: Cli, library: Path, ids: list[str
     assert len(Library.open(library).list(Query(k=None))) == 3
 
 
+def test_what_changes_or_finds_nothing_says_so(cli: Cli, library: Path, ids: list[str]) -> None:
+    def told(*words: str) -> str:
+        done = cli(library, *words)
+        assert (done.exit_code, done.stdout) == (0, ""), done.output
+        assert cli(library, *words, "--json").stdout in ("[]\n", "")
+        return done.stderr
+
+    id = ids[0][:8]
+    for words in (("trash", "list"), ("saved", "list"), ("set", "list"), ("duplicates",)):
+        assert told(*words) == "Nothing to list.\n"
+    assert told("list", "--tag", "nosuch") == "Nothing to list.\n"
+    assert told("set", "new", "fruit") == ""
+    assert told("set", "show", "fruit") == "Nothing to list.\n"
+    assert "holds none of them" in told("set", "remove", "fruit", id)
+    assert told("set", "add", "fruit", id) == ""
+    assert "holds them already" in told("set", "add", "fruit", id)
+    assert "none of these tags" in told("tag", id, "nosuch", "--remove")
+    cli(library, "tag", id, "mine")
+    assert "these tags already" in told("tag", id, "mine")
+
+
+def test_a_missing_set_is_told_with_the_nearest_that_may_be_seen(
+    cli: Cli, library: Path, ids: list[str], tmp_path: Path
+) -> None:
+    for name in ("fruit", "fruits"):
+        cli(library, "set", "new", name)
+    cli(library, "set", "hide", "fruits")
+    for words in (
+        ("set", "delete", "fruitz"),
+        ("set", "show", "fruitz"),
+        ("list", "--set", "fruitz"),
+        ("export", "--set", "fruitz", "--to", tmp_path / "out"),
+    ):
+        hint = cli(library, *words).stderr.splitlines()[-1]
+        assert hint == "Hint: Did you mean 'fruit'? See them: sovgen set list"
+    assert "make it: sovgen set new" in cli(library, "set", "add", "fruitz", ids[0]).stderr
+
+
 def test_delete_moves_to_the_trash(cli: Cli, library: Path, ids: list[str]) -> None:
     said = cli(library, "delete", ids[0][:8])
     assert said.exit_code == 0
