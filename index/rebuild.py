@@ -36,12 +36,14 @@ class Rebuilt:
     """How many pictures the new catalogue holds, and which files could not be read.
 
     encoder: what embedded them; unread: how many lines of the journal could not be read
+    replaced: where the old catalogue stands now, if there was one
     """
 
     pictures: int
     failed: list[Failure]
     encoder: str = ""
     unread: int = 0
+    replaced: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ def rebuild(
         if on_progress is not None:
             on_progress(len(done) + count, len(done) + len(sources))
     _finish(growing, told)
-    store.replace_by(growing.path)
-    return replace(_settled(store, told, failed), encoder=encoder.name, unread=damaged)
+    old = store.replace_by(growing.path)
+    rebuilt = _settled(store, told, failed)
+    return replace(rebuilt, encoder=encoder.name, unread=damaged, replaced=old)
 
 
 def _begin(growing: Store, encoder: Encoder) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from index.counting import counted
 from sovgen.cli.failure import Failure
 from sovgen.cli.listing import fields, print_json, printable
 from sovgen.cli.options import as_json
@@ -68,10 +69,13 @@ def rebuild(session: Session, encoder: str | None) -> None:
     notice_failures(rebuilt.failed)
     if rebuilt.unread:
         notice(
-            f"{rebuilt.unread} lines of the journal could not be read: what they told of pictures "
-            "is missing, or as it was told before."
+            f"{counted(rebuilt.unread, 'line')} of the journal could not be read: what was told "
+            "there of pictures is missing, or as it was told before."
         )
-    notice(f"The library holds {rebuilt.pictures} pictures, embedded by {rebuilt.encoder}.")
+    if rebuilt.replaced:
+        notice(f"The old catalogue is kept as {click.format_filename(rebuilt.replaced)}.")
+    pictures = counted(rebuilt.pictures, "picture")
+    notice(f"The library holds {pictures}, embedded by {rebuilt.encoder}.")
 
 
 @click.command(epilog="Example: sovgen library backup ~/sovgen.backup")
@@ -83,7 +87,7 @@ def backup(session: Session, file: Path) -> None:
     for id in written.lacking:
         notice(f"Picture {id[:8]} has a file that is missing or was changed; it is not in there.")
     click.echo(written.path)
-    notice(f"{written.pictures} pictures, {written.bytes:,} bytes.")
+    notice(f"{counted(written.pictures, 'picture')}, {counted(written.bytes, 'byte')}.")
 
 
 @click.command(epilog="Example: sovgen library restore ~/sovgen.backup ~/pictures/restored")

@@ -75,6 +75,9 @@ def test_a_lost_catalogue_is_made_again(cli: Cli, library: Path) -> None:
     assert cli(library, "library", "rebuild").exit_code == 0
     assert ids(library) == before
     assert "kept" in Library.open(library).get(chosen).tags
+    again = cli(library, "library", "rebuild").stderr
+    assert f"The old catalogue is kept as {library / 'library.replaced-1.duckdb'}.\n" in again
+    assert (library / "library.replaced-1.duckdb").is_file()
 
 
 def test_a_lost_catalogue_is_made_again_by_the_encoder_that_is_named(
