@@ -71,9 +71,9 @@ class Run:
 
         data = open_dataset(folder)
         if len(data.pictures) == 1:
-            notice(f"{folder} holds one picture: little else will be learnt.")
+            self.tell(f"{folder} holds one picture: little else will be learnt.")
         if not any(picture.caption for picture in data.pictures):
-            notice(f"No picture of {folder} has a caption: no words will be learnt.")
+            self.tell(f"No picture of {folder} has a caption: no words will be learnt.")
         return data
 
     def go(self, objective: Objective, loop: Loop) -> None:
@@ -88,10 +88,27 @@ class Run:
             seed=self.seed,
             device=self.place.device,
             precision=self.place.dtype,
-            on_notice=notice,
-            on_step=_told,
+            on_notice=self.tell,
+            on_step=self._told,
         )
-        click.echo(str(self.folder))
+        if self._is_first:
+            click.echo(str(self.folder))
+
+    def tell(self, text: str) -> None:
+        """One line on stderr, once, however many processes train."""
+        if self._is_first:
+            notice(text)
+
+    @property
+    def _is_first(self) -> bool:
+        return os.environ.get("RANK", "0") == "0"
+
+    def _told(self, progress: Progress) -> None:
+        if progress.step % EVERY == 0:
+            self.tell(
+                f"step {progress.step}  samples {progress.samples}  "
+                f"loss {progress.loss:.4f}  {progress.rate:.1f}/s"
+            )
 
 
 def check_extra() -> None:
@@ -148,11 +165,3 @@ def runs(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(RUN_OPTIONS):
         collecting = option(collecting)
     return collecting
-
-
-def _told(progress: Progress) -> None:
-    if progress.step % EVERY == 0:
-        notice(
-            f"step {progress.step}  samples {progress.samples}  "
-            f"loss {progress.loss:.4f}  {progress.rate:.1f}/s"
-        )

@@ -125,7 +125,7 @@ def words(run: Run, data: Path, scratch: bool, teacher: Path | None, wordnet: Pa
     device = run.place.device
     objective = Words(
         run.data(data), run.source(), plan, teacher=teacher or find_teacher(),
-        wordnet=wordnet, scratch=scratch, device=device, seed=run.seed, on_notice=notice,
+        wordnet=wordnet, scratch=scratch, device=device, seed=run.seed, on_notice=run.tell,
     )  # fmt: skip
     run.go(objective, loop)
 
@@ -151,7 +151,7 @@ def diffusion(run: Run, data: Path, scratch: bool) -> None:
         plan,
         scratch=scratch,
         device=device,
-        on_notice=notice,
+        on_notice=run.tell,
     )
     run.go(objective, loop)
 
@@ -180,7 +180,7 @@ def lora(
     plan = replace(plan, word=word or plan.word, prior=plan.prior if prior is None else prior)
     examples = _examples(session, name)
     model = load_model(source or session.settings.model, run.place.device, "float32")
-    objective = Lora(model.pipe, examples, plan, title=name, seed=run.seed, on_notice=notice)
+    objective = Lora(model.pipe, examples, plan, title=name, seed=run.seed, on_notice=run.tell)
     run.go(objective, loop)
 
 
@@ -204,7 +204,7 @@ def distill(run: Run, data: Path) -> None:
         plan,
         device=device,
         seed=run.seed,
-        on_notice=notice,
+        on_notice=run.tell,
     )
     run.go(objective, loop)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +88,22 @@ def test_diffusion_goes_on_and_is_put_into_a_model(
     assert made.stdout == f"unet\t{tmp_path / 'm'}\n"
     assert (tmp_path / "m" / "unet" / "diffusion_pytorch_model.safetensors").exists()
     assert "unet/config.json" in (tmp_path / "m" / "SHA256SUMS").read_text()
+
+
+def test_several_processes_tell_everything_once(
+    data: Dataset, model: Path, short: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").touch()
+    paths = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
+    ours = {"PYTHONPATH": paths, "SOVGEN_CONFIG": str(tmp_path / "config.toml")}
+    several = "-m torch.distributed.run --standalone --nproc-per-node=2 -m sovgen train diffusion"
+    words = ("--data", data.folder, "--from", model, "--to", tmp_path / "r", "--device", "cpu")
+    command = [sys.executable, *several.split(), *map(str, words), "--recipe", str(short())]
+    done = subprocess.run(
+        command, env=os.environ | ours, timeout=300, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'r'}\n"), done.stderr
+    assert done.stderr.count("step 10  samples") == 1, done.stderr
 
 
 def test_mistakes_are_told_in_two_lines(
