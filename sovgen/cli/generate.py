@@ -16,7 +16,7 @@ from sovgen.cli.options import as_json
 from sovgen.cli.recipe import drawn_by
 from sovgen.cli.refined import Refined, finished_by
 from sovgen.cli.seeds import Seeds, seeded
-from sovgen.cli.session import Session
+from sovgen.cli.session import Session, notice
 from sovgen.cli.start import Start, begun
 from sovgen.cli.steered import Steered, steered_by_pictures
 
@@ -70,6 +70,8 @@ def generate(
     Each PROMPT is drawn --count times. Every picture is found by `sovgen search` from the moment
     it is printed. Ctrl-C drops the picture in hand; those before it stay.
     """
+    if no_index:
+        _tell_folders(prompts)
     drawn = choice.drawn if choice else count
     with typed():
         template = refined.checked(steered.checked(start.checked(template)))
@@ -95,6 +97,13 @@ def generate(
         )
     finally:
         _write_grid(grid, shown)
+
+
+def _tell_folders(prompts: Sequence[str]) -> None:
+    """--no-index takes no folder: a word behind it is one more prompt."""
+    for prompt in prompts:
+        if prompt and Path(prompt).is_dir():
+            notice(f"{prompt!r} is drawn as a prompt; the pictures go into the current folder.")
 
 
 def _write_grid(path: Path | None, images: Sequence[Image]) -> None:

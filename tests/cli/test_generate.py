@@ -107,6 +107,9 @@ def test_no_index_writes_here_and_makes_no_library(
     assert first["id"] == again["id"] and first["path"] != again["path"]
     assert set(first) >= {"id", "path", "seed", "prompt", "model"}
     assert read_picture(Path(str(first["path"])))[0].id == first["id"]
+    (tmp_path / "here" / "out").mkdir()
+    told = cli(tmp_path / "none", *words, "out").stderr
+    assert "'out' is drawn as a prompt; the pictures go into the current folder." in told
 
 
 def test_exact_draws_the_same_pixels_alone_as_in_company(cli: Cli, tmp_path: Path) -> None:
