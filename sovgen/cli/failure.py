@@ -10,6 +10,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import SequenceMatcher
 from typing import IO, Any
 
 import click
@@ -22,10 +23,13 @@ _ELSEWHERE = {
     **dict.fromkeys(("--width", "--height", "-W", "-H", "--resolution"), "--size"),
     **dict.fromkeys(("--cfg", "--cfg-scale", "--cfg_scale", "--guidance-scale"), "--guidance"),
     **dict.fromkeys(("--negative-prompt", "--negative_prompt"), "--negative"),
-    **dict.fromkeys(("-n", "--batch-size", "--batch-count", "--n_iter", "--num"), "--count"),
+    **dict.fromkeys(
+        ("-n", "--batch-size", "--batch-count", "--n_iter", "--num", "--batch"), "--count"
+    ),
     **dict.fromkeys(("--ckpt", "--checkpoint"), "--model"),
     **dict.fromkeys(("--init-img", "--init-image", "--image"), "--from"),
-    **dict.fromkeys(("--denoising-strength",), "--strength"),
+    **dict.fromkeys(("--denoising-strength", "--denoise"), "--strength"),
+    **dict.fromkeys(("--scale", "--factor"), "--by"),
     **dict.fromkeys(("--scheduler",), "--sampler"),
     **dict.fromkeys(("--num-inference-steps", "--ddim_steps"), "--steps"),
 }
@@ -37,6 +41,8 @@ _TYPED_AS = {
     "upscale": "by",
     "variation_seed": "seed",
 }
+
+_NEAR = 0.8
 
 
 class Failure(click.ClickException):
@@ -109,9 +115,19 @@ def _in_our_words(error: click.NoSuchOption) -> click.NoSuchOption:
     ours = _ELSEWHERE.get(error.option_name)
     known = error.ctx.command.params if error.ctx else []
     if not any(ours in param.opts for param in known):
-        return error
+        asked = error.option_name
+        near = [option for option in error.possibilities or () if _is_near(asked, option)]
+        return click.NoSuchOption(asked, possibilities=near, ctx=error.ctx)
     message = f"No such option '{error.option_name}'. Did you mean '{ours}'?"
     return click.NoSuchOption(error.option_name, message, ctx=error.ctx)
+
+
+def _is_near(asked: str, option: str) -> bool:
+    """A slip of the hand, or a part of the other; click names what means something else, too."""
+    one, other = asked.lstrip("-"), option.lstrip("-")
+    if other.startswith(one) or one.endswith(f"-{other}"):
+        return True
+    return SequenceMatcher(None, one, other).ratio() >= _NEAR
 
 
 def _failure(error: BaseException) -> Failure:

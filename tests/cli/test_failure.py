@@ -60,6 +60,26 @@ def test_an_option_of_another_program_is_told_by_our_name(
     assert done.exit_code == 2 and ours in done.stderr.rpartition("Did you mean")[2]
 
 
+@pytest.mark.parametrize(
+    ("option", "near"),
+    [
+        ("--stepz", "Did you mean '--steps'?"),
+        ("--gridd", "Did you mean '--grid'?"),
+        ("--clip", "Did you mean '--clip-skip'?"),
+        ("--image-size", "Did you mean '--size'?"),
+        ("--prompt", ""),
+        ("--hires", ""),
+        ("--out", ""),
+    ],
+)
+def test_only_an_option_that_may_be_meant_is_named(
+    cli: Cli, tmp_path: Path, option: str, near: str
+) -> None:
+    done = cli(tmp_path / "none", "generate", "x", option, "2")
+    told = f"Error: No such option '{option}'. {near}".rstrip()
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, told)
+
+
 def test_the_unexpected_is_one_line_and_the_way_to_its_traceback() -> None:
     code, _, err = run(ZeroDivisionError("division by zero"))
     assert code == 1
