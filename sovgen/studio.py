@@ -122,6 +122,7 @@ class Studio:
         private: bool = False,
         index: bool = True,
         exact: bool = False,
+        among: int = 0,
         sources: Mapping[str, Image.Image] | None = None,
         record: Record | None = None,
         choice: Choice | None = None,
@@ -133,6 +134,7 @@ class Studio:
         private: no prompt is left in the file, its name or the catalogue
         index: without it the pictures go into the current folder and nothing remembers them
         exact: draw each alone, so that pixels cannot depend on the batch
+        among: how many pictures the run has of which these are some, where it has more
         choice: keep only the pictures that are most true to their prompts, and tell which
         sources: pictures by id, in place of those of the library, that the recipes name
         record: what else to commit with each picture, as plain JSON values, unless it is private
@@ -147,7 +149,7 @@ class Studio:
         drawn = not all(recipe.enlarges_alone for recipe in wanted)
         match = self.encoder_match if index and drawn else None
         keep = self._keeper(match, private, record) if index else _write_here(private)
-        told = {"on_step": on_step, "on_notice": on_notice}
+        told = {"on_step": on_step, "on_notice": on_notice, "among": max(among, len(wanted))}
         alone = exact or (choice is not None and choice.until is not None)
 
         def draw(some: Sequence[Recipe]) -> Iterator[Picture]:

@@ -170,7 +170,9 @@ class _Run:
             self.on_step(step, steps)
 
         recipes = [job.recipe for job in jobs]
-        told = {"on_step": on_step, "on_notice": self.on_notice}
+        # By all of the shape, so that going on after a kill draws as before it.
+        among = self.queue.alike(jobs[0].shape)
+        told = {"on_step": on_step, "on_notice": self.on_notice, "among": among}
         for made in studio.make(recipes, exact=self.exact, record=record, **told):  # type: ignore[arg-type]
             outcome = Outcome(names[own(made.picture.recipe)], made.picture.id)
             faults.reach("marking")

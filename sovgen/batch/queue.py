@@ -159,6 +159,12 @@ class Queue:
                 on_failed(id, reason)
         return jobs or self.claim(most, on_failed)
 
+    def alike(self, shape: str) -> int:
+        """How many jobs of that shape there are, whatever has become of them."""
+        with self._reading() as db:
+            found = db.execute("SELECT count(*) FROM jobs WHERE shape = ?", [shape])
+            return int(found.fetchone()[0])
+
     def finish(self, pictures: Iterable[tuple[str, str]], seconds: float | None = None) -> None:
         """Jobs, by id, whose pictures the library holds, and how long drawing each took."""
         with self._writing() as db:
@@ -266,9 +272,7 @@ class Queue:
 def _beginning(db: sqlite3.Connection, prefix: str) -> Sequence[str]:
     if len(prefix) < SHORTEST_ID:
         raise NoSuchJob(f"{prefix!r} is too short.", f"Give at least {SHORTEST_ID} characters.")
-    rows = db.execute(
-        "SELECT id FROM jobs WHERE substr(id, 1, ?) = ? LIMIT 2", [len(prefix), prefix]
-    )
+    rows = db.execute("SELECT id FROM jobs WHERE instr(id, ?) = 1 LIMIT 2", [prefix])
     return [id for (id,) in rows]
 
 

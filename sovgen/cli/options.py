@@ -104,7 +104,7 @@ def by_backend(command: Command) -> Command:
     return click.option(
         "--backend",
         metavar="B",
-        help="torch, compile or openvino: what asks the denoiser; else torch.",
+        help="torch, compile or openvino: what asks the denoiser; else chosen.",
     )(command)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sovgen.errors import BadRecipe
-from sovgen.generate.backend import refuse_backend, slow_start
+from sovgen.generate.backend import refuse_backend
 from sovgen.generate.steerable import refuse_unsteerable
 from sovgen.models.upscaler import dtype_beside
 from sovgen.recipe import MAX_SIDE, REFINE_FROM, Recipe
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 def fill(model: Model, recipe: Recipe) -> Recipe:
     """The recipe with every None replaced by the model's default, and model, device and dtype by
-    what they really are. What an upscaler makes by itself is of no model.
+    what they really are. What an upscaler makes by itself is of no model. The backend stays open:
+    it depends on how much there is to draw.
 
     Raises BadRecipe for a size off the model's grid, and for a setting that the model cannot obey.
     """
@@ -39,7 +40,6 @@ def fill(model: Model, recipe: Recipe) -> Recipe:
         model=None if alone else model.name,
         device=model.device,
         dtype=dtype_beside(model) if alone else model.dtype,
-        backend=None if alone else recipe.backend or "torch",
         steps=recipe.steps or model.defaults.steps,
         guidance=_guidance(model, recipe),
         width=recipe.width or width,
@@ -106,8 +106,7 @@ def differences(model: Model, asked: Recipe) -> list[str]:
     """What was asked for and cannot be had from the model that is loaded, as sentences."""
     if asked.enlarges_alone:
         return []
-    told = slow_start(asked)
-    told += [
+    told = [
         f"The recipe asks for {field} {want}; {have} is what the model was loaded with, "
         "so pixels may differ a little."
         for field in ("device", "dtype")

@@ -8,33 +8,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from index.prompt import is_plain
 from sovgen.errors import BrokenPicture
 from sovgen.generate.canvas import Canvas, lay_canvas
-from sovgen.generate.conditioning import condition, dropped_words, lengths
+from sovgen.generate.conditioning import condition
 from sovgen.generate.cutout import cut_out
 from sovgen.generate.decoding import decode
 from sovgen.generate.encoding import encode_canvas
 from sovgen.generate.enlarging import enlarge
-from sovgen.generate.equipment import Equipment, additions_of, equip_for
-from sovgen.generate.filling import differences, fill
-from sovgen.generate.fitting import fit
+from sovgen.generate.equipment import Equipment, equip_for
+from sovgen.generate.job import Job, asked, is_guided, job_of
 from sovgen.generate.memory import batch_size, decodes_in_tiles, draw_within_memory
-from sovgen.generate.refining import check_refiner, refine
+from sovgen.generate.refining import refine
 from sovgen.generate.sampling import OnStep, denoise, generators
 from sovgen.generate.schedulers import scheduler_of
 from sovgen.generate.sparing import in_tiles, tiled
-from sovgen.generate.texts import reads_language
 from sovgen.generate.variation import noise_of
 from sovgen.models.additions.wanted import Additions
-from sovgen.models.additions.written import take_written
 from sovgen.models.safety import judge
 from sovgen.picture import Picture
-from sovgen.recipe import OWN, Recipe
+from sovgen.recipe import Recipe
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,34 +40,13 @@ if TYPE_CHECKING:
 OnNotice = Callable[[str], None]
 
 
-# What the pictures of one batch have in common: all but what is each one's own.
-_SHARED = [field.name for field in fields(Recipe) if field.name not in OWN]
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A recipe that leaves nothing open, and what its maker should know of it.
-
-    lengths: how long its texts are, see `sovgen.generate.conditioning`
-    """
-
-    recipe: Recipe
-    additions: Additions
-    notices: tuple[str, ...]
-    lengths: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[object, ...]:
-        """Jobs of one shape can be drawn together."""
-        return (self.additions, *(getattr(self.recipe, name) for name in _SHARED), self.lengths)
-
-
 def generate(
     model: Model,
     recipes: Iterable[Recipe],
     *,
     batch: int | None = None,
     exact: bool = False,
+    among: int = 0,
     sources: Mapping[str, Image.Image] | None = None,
     on_step: OnStep | None = None,
     on_notice: OnNotice | None = None,
@@ -80,6 +55,7 @@ def generate(
 
     batch: pictures at once; None chooses by their size
     exact: draw each alone, so that no pixel can depend on the batch
+    among: how many pictures the run has of which these are some, where it has more
     sources: the pictures that the recipes name, by id
     on_step: called as on_step(i, n, latents) after the i-th of n evaluations of a batch
     on_notice: told what the maker should know, such as words that were dropped
@@ -91,7 +67,7 @@ def generate(
     """
     pictures = sources or {}
     known: dict[tuple[object, ...], Additions] = {}
-    jobs = [_job(model, recipe, pictures, known) for recipe in recipes]
+    jobs = asked(model, [job_of(model, recipe, pictures, known) for recipe in recipes], among)
     drawing = [job.recipe for job in jobs if not job.recipe.enlarges_alone]
     for recipe in {(r.sampler, r.schedule): r for r in drawing}.values():
         scheduler_of(model, recipe)
@@ -114,48 +90,9 @@ def _telling(drawn: Iterable[Picture], told: set[str], tell: OnNotice) -> Iterat
         yield picture
 
 
-def _job(
-    model: Model,
-    recipe: Recipe,
-    sources: Mapping[str, Image.Image],
-    known: dict[tuple[object, ...], Additions],
-) -> _Job:
-    """known: the additions of the recipes before, so that each is read and checked once."""
-    recipe = take_written(recipe)
-    key = tuple(getattr(recipe, name) for name in _SHARED)
-    if key not in known:
-        known[key] = additions_of(model, recipe, sources)
-    additions = known[key]
-    fitted, notices = fit(model, recipe, sources)
-    filled = fill(model, fitted)
-    check_refiner(model, filled)
-    filled = additions.named_in(filled)
-    notices += differences(model, recipe)
-    if filled.enlarges_alone:
-        return _Job(filled, additions, tuple(notices), lengths=())
-    for name in ("prompt", "negative") if model.guidance == "free" else ("prompt",):
-        if dropped := dropped_words(model, getattr(recipe, name)):
-            notices.append(
-                f"The {name} is longer than the {model.max_tokens} tokens that {model.name} "
-                f"reads; these words were dropped: {' '.join(dropped)}"
-            )
-    if not (reads_language(model.pipe) or is_plain(recipe.prompt + recipe.negative)):
-        notices.append(
-            f"{model.family} models read the plain words of a prompt: its weights, turns and "
-            "breaks do nothing."
-        )
-    texts = (recipe.prompt, recipe.negative, is_guided(model, filled), filled.steps or 1)
-    return _Job(filled, additions, tuple(notices), lengths(model, *texts))
-
-
-def is_guided(model: Model, recipe: Recipe) -> bool:
-    """Whether a negative is drawn beside the prompt."""
-    return model.guidance == "free" and (recipe.guidance or 0) > 1
-
-
 def _generate(
     model: Model,
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     batch: int | None,
     sources: Mapping[str, Image.Image],
     on_step: OnStep | None,
@@ -178,13 +115,13 @@ def _generate(
             yield from _sound(drawn)
 
 
-def _spared(model: Model, job: _Job) -> _Job:
+def _spared(model: Model, job: Job) -> Job:
     return replace(job, recipe=in_tiles(model, job.recipe))
 
 
 def _draw(
     model: Model,
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     sources: Mapping[str, Image.Image],
     on_step: OnStep | None,
 ) -> list[Picture | BrokenPicture]:
@@ -262,7 +199,7 @@ def _cut_out(recipe: Recipe, image: Image.Image | BrokenPicture) -> Image.Image 
 
 
 def _picture(
-    model: Model, job: _Job, image: Image.Image | BrokenPicture, seconds: float
+    model: Model, job: Job, image: Image.Image | BrokenPicture, seconds: float
 ) -> Picture | BrokenPicture:
     if isinstance(image, BrokenPicture):
         return BrokenPicture(f"Seed {job.recipe.seed}: {image.message}", image.hint)

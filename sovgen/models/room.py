@@ -5,6 +5,7 @@ Arithmetic over sizes; loads nothing, and knows nothing of recipes.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ def free_bytes(device: str) -> int | None:
         free, _ = getattr(torch, kind).mem_get_info(torch.device(device))
         return int(free)
     return None
+
+
+def total_bytes() -> int:
+    """Memory of this machine, free or not; of a container the whole machine's."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def weight_bytes(pipe: Any) -> int:  # noqa: ANN401 - a diffusers pipeline

@@ -16,7 +16,7 @@ from sovgen.generate.decoding import decode
 from sovgen.generate.encoding import encode
 from sovgen.generate.equipment import additions_of, equip_for
 from sovgen.generate.filling import fill
-from sovgen.generate.generator import is_guided
+from sovgen.generate.job import is_guided
 from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
 from sovgen.generate.watching import Moment
 

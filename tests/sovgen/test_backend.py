@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sovgen.errors import BadRecipe
+from sovgen.generate import backend
 from sovgen.generate.generator import generate
 from sovgen.models.load import Model, load_model
 from sovgen.recipe import Recipe
@@ -163,6 +164,54 @@ def test_denoiser_is_torchs_own_again(tiny_models: Path) -> None:
 def test_recipe_says_what_asked_the_denoiser(mini: Model) -> None:
     [plain], [other] = (list(generate(mini, r)) for r in (APPLES[:1], by("openvino", APPLES[:1])))
     assert (plain.recipe.backend, other.recipe.backend) == ("torch", "openvino")
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every U-Net is large enough for OpenVINO, and 1,000 of `FOX` repay it."""
+    monkeypatch.setattr(backend, "_LARGE", 0)
+    monkeypatch.setattr(backend, "_REPAID", 1000 * 2 * 2)
+
+
+def chosen(model: Model, recipe: Recipe, pictures: int) -> tuple[str | None, list[str]]:
+    """What asks the denoiser for the first of so many pictures, and what is told of it."""
+    told = list[str]()
+    [drawn] = generate(model, [recipe], among=pictures, on_notice=told.append)
+    return drawn.recipe.backend, told
+
+
+@pytest.mark.usefixtures("soon")
+def test_backend_is_chosen_once_a_run_repays_it(tiny_models: Path) -> None:
+    model = load_model(tiny_models / "sd1", "cpu", "float32")
+    assert chosen(model, FOX, 999) == ("torch", [])
+    name, told = chosen(model, FOX, 1000)
+    assert name == "openvino" and "OpenVINO prepares the denoiser" in told[0]
+    assert chosen(model, replace(FOX, backend="torch"), 1000) == ("torch", [])
+    assert chosen(model, replace(FOX, guidance=1.0), 1000) == ("torch", []), "half as many rows"
+
+
+@pytest.mark.usefixtures("soon")
+def test_backend_that_cannot_draw_so_or_is_not_there_is_not_chosen(
+    tiny_models: Path, tiny_transformers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(tiny_models / "sd1", "cpu", "float32")
+    assert chosen(model, replace(FOX, cache_interval=2), 1000) == ("torch", [])
+    for other, dtype in ((tiny_models / "sd1", "bfloat16"), (tiny_transformers / "sd3", "float32")):
+        assert chosen(load_model(other, "cpu", dtype), FOX, 1000) == ("torch", [])
+    monkeypatch.setattr(backend, "_LARGE", model.denoiser.num_parameters() + 1)
+    assert chosen(model, FOX, 1000) == ("torch", [])
+    monkeypatch.setattr(backend, "_LARGE", 0)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert chosen(model, FOX, 1000) == ("torch", [])
+
+
+@pytest.mark.usefixtures("soon")
+def test_pictures_of_another_shape_repay_nothing(tiny_models: Path) -> None:
+    model = load_model(tiny_models / "sd1", "cpu", "float32")
+    small = [replace(FOX, seed=seed) for seed in range(600)]
+    high = [replace(recipe, height=72) for recipe in small]
+    assert next(generate(model, small + high)).recipe.backend == "torch"
+    assert next(generate(model, small * 2)).recipe.backend == "openvino"
 
 
 def test_unknown_backend_is_refused() -> None:

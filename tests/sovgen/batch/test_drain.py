@@ -15,6 +15,7 @@ from sovgen.batch.drain import Outcome, drain
 from sovgen.batch.job import Job, job_from
 from sovgen.batch.queue import Queue
 from sovgen.errors import Interrupted
+from sovgen.generate import backend
 from sovgen.studio import Studio
 from tests.sovgen.batch.conftest import JobsOf
 from tests.sovgen.test_turn import line, visit
@@ -71,6 +72,19 @@ def test_one_that_fails_says_why_and_the_others_go_on(
     failed = {job.id: job.reason for job in queue.list("failed")}
     assert failed == reasons
     assert queue.retry(None) == 4
+
+
+def test_a_run_that_goes_on_is_asked_by_the_backend_that_it_began_with(
+    queue: Queue, library: Library, jobs_of: JobsOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the jobs together are just enough for OpenVINO, the three that are left are not."""
+    monkeypatch.setattr(backend, "_LARGE", 0)
+    monkeypatch.setattr(backend, "_REPAID", 40)
+    jobs = jobs_of(40)
+    queue.add(jobs, "p")
+    queue.finish([(job.id, "0" * 32) for job in jobs[3:]])
+    assert len(list(drain(queue, library))) == 3
+    assert {e.settings.get("backend") for e in library.list(Query(k=None))} == {"openvino"}
 
 
 def test_a_job_that_cannot_be_read_stops_no_other(
