@@ -154,10 +154,8 @@ def test_guidance_is_steered_beside_a_picture_as_it_is_without_one(
     for kind, silent in SILENT.items():
         beside = replace(recipe, **{kind: names[kind]}, **silent)  # type: ignore[arg-type]
         assert apart(plain, draw(model, beside)) <= 1, kind
-    loud = replace(
-        recipe, **{k: v for k, v in vars(with_all(family)["all"]).items() if v and k in names}
-    )
-    loud = replace(loud, control_image="ramp", reference=("disc",))
+    heard = {k: v for k, v in vars(with_all(family)["all"]).items() if v and k in names}
+    loud = replace(recipe, **heard, control_image="ramp", reference=("disc",))
     assert apart(plain, draw(model, loud)) > 1
 
 
