@@ -69,7 +69,7 @@ def generate(
     known: dict[tuple[object, ...], Additions] = {}
     jobs = asked(model, [job_of(model, recipe, pictures, known) for recipe in recipes], among)
     drawing = [job.recipe for job in jobs if not job.recipe.enlarges_alone]
-    for recipe in {(r.sampler, r.schedule): r for r in drawing}.values():
+    for recipe in {(r.sampler, r.schedule, r.steps): r for r in drawing}.values():
         scheduler_of(model, recipe)
     tell = on_notice or (lambda _: None)
     told = dict.fromkeys(notice for job in jobs for notice in job.notices)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +38,51 @@ _SIMPLE = ("timestep_spacing", "trailing")
 
 
 def scheduler_of(model: Model, recipe: Recipe) -> Any:  # noqa: ANN401
-    """The scheduler of a filled recipe for that model. Raises as `build_scheduler`."""
-    aligned = model.kind.aligned
-    return build_scheduler(str(recipe.sampler), model.own_scheduler, recipe.schedule, aligned)
+    """The scheduler of a filled recipe for that model.
+
+    Raises as `build_scheduler`, and BadRecipe for more steps than a distilled model's sampler has.
+    """
+    name, aligned = str(recipe.sampler), model.kind.aligned
+    made = build_scheduler(name, model.own_scheduler, recipe.schedule, aligned)
+    return _room_for(int(recipe.steps or 0), made, name)
+
+
+def _room_for(steps: int, scheduler: Any, name: str) -> Any:  # noqa: ANN401
+    """Let it take so many steps, each at a timestep of its own."""
+    most = scheduler.config.get("original_inference_steps", steps)
+    if steps > most:
+        why = f"The sampler {name} takes at most {most} steps, not {steps}: {_DISTILLED}."
+        raise BadRecipe(why, "Leave the steps out, or use another sampler.")
+    trained = scheduler.config.num_train_timesteps
+    last = trained - scheduler.config.get("steps_offset", 0)
+    if steps >= last and "timestep_spacing" in scheduler.config:
+        # One step for nearly every timestep: other spacings leave the table, or use some twice.
+        scheduler.register_to_config(timestep_spacing="trailing")
+    if scheduler.config.get("timestep_spacing") == "trailing":
+        _divide_up(scheduler)
+    return scheduler
+
+
+class _Steps(int):
+    """How many steps; what is divided among them is rounded up."""
+
+    def __rtruediv__(self, whole: float) -> float:
+        return math.nextafter(whole / int(self), math.inf)
+
+
+def _divide_up(scheduler: Any) -> None:  # noqa: ANN401
+    """Let it take no step more than it was asked for.
+
+    diffusers counts trailing timesteps down to 0 by the quotient. Where that is rounded down, as
+    for 61 steps of 1,000 timesteps, there is one more, to timestep -1, which is pure noise.
+    """
+    set_timesteps = scheduler.set_timesteps
+
+    def set_divided(num_inference_steps: int | None = None, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        steps = None if num_inference_steps is None else _Steps(num_inference_steps)
+        set_timesteps(steps, *args, **kwargs)
+
+    scheduler.set_timesteps = functools.wraps(set_timesteps)(set_divided)
 
 
 def build_scheduler(

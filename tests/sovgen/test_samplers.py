@@ -255,3 +255,37 @@ def test_schedule_that_a_class_does_not_have_is_refused_with_its_name(sd1: Model
         build_scheduler("DPM fast Karras", sd1.own_scheduler)
     with pytest.raises(BadRecipe, match="diffusers' DDIMScheduler does not have it"):
         build_scheduler("DDIM CFG++ Karras", sd1.own_scheduler)
+
+
+# With Stable Diffusion's offset of 1 some spacings leave the table, or use a timestep twice; and
+# diffusers takes one step too many where 1,000 divided by them is rounded down.
+@pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
+@pytest.mark.parametrize("steps", [61, 103, 998, 999, 1000])
+def test_every_number_of_steps_is_taken(
+    sd1: Model, spacing: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = sd1.own_scheduler
+    spaced = type(own).from_config(own.config, timestep_spacing=spacing, steps_offset=1)
+    monkeypatch.setitem(sd1.__dict__, "opened", replace(sd1.opened, own_scheduler=spaced))
+    for name in set(WITHOUT_SCIPY_ALONE) - {"lcm", "tcd"}:
+        scheduler = scheduler_of(sd1, fill(sd1, replace(FOX, sampler=name, steps=steps)))
+        latents = stepped(scheduler, steps)
+        assert latents.isfinite().all(), name
+        assert scheduler.timesteps.min() >= 0, name
+
+
+def stepped(scheduler: Any, steps: int) -> torch.Tensor:  # noqa: ANN401
+    """Latents, of a denoiser that answers with a tenth of what it sees."""
+    scheduler.set_timesteps(steps)
+    latents = scheduler.init_noise_sigma * torch.randn(1, 4, 2, 2, generator=generators([1])[0])
+    for when in scheduler.timesteps:
+        answer = 0.1 * scheduler.scale_model_input(latents, when)
+        latents = scheduler.step(answer, when, latents, return_dict=False)[0]
+    return latents
+
+
+@pytest.mark.parametrize("sampler", ["lcm", "tcd"])
+def test_distilled_samplers_have_so_many_steps(sd1: Model, sampler: str) -> None:
+    scheduler_of(sd1, fill(sd1, replace(FOX, sampler=sampler, steps=50)))
+    with pytest.raises(BadRecipe, match="at most 50 steps, not 51"):
+        scheduler_of(sd1, fill(sd1, replace(FOX, sampler=sampler, steps=51)))
