@@ -17,11 +17,13 @@ class Sampler:
 
     scheduler: the class's name; diffusers', or else one of `OURS`
     label: A1111's `Sampler`, or ComfyUI's name
+    instead_of: diffusers' class whose steps with those settings are not right
     """
 
     scheduler: str
     label: str
     settings: Mapping[str, object] = field(default_factory=dict)
+    instead_of: str | None = None
 
 
 # How diffusers is told which schedule the sigmas follow.
@@ -34,6 +36,7 @@ _3RD: dict[str, object] = {"solver_order": 3}
 _ZERO: dict[str, object] = {"final_sigmas_type": "zero"}
 _2S = _2M | _ZERO
 _MULTI, _SINGLE = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
+_3M = "DPMSolverThirdSDEScheduler"
 _KDPM2, _KDPM2_A = "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler"
 
 SAMPLERS: Mapping[str, Sampler] = {
@@ -52,7 +55,7 @@ SAMPLERS: Mapping[str, Sampler] = {
     "dpm++ 2m": Sampler(_MULTI, "DPM++ 2M", _2M | _PLAIN),
     "dpm++ 2m sde": Sampler(_MULTI, "DPM++ 2M SDE", _2M_SDE | _PLAIN),
     "dpm++ 2m sde heun": Sampler(_MULTI, "DPM++ 2M SDE Heun", _2M_SDE | _HEUN | _PLAIN),
-    "dpm++ 3m sde": Sampler(_MULTI, "DPM++ 3M SDE", _2M_SDE | _3RD | _PLAIN),
+    "dpm++ 3m sde": Sampler(_3M, "DPM++ 3M SDE", _2M_SDE | _3RD | _PLAIN, _MULTI),
     "dpm++ sde": Sampler(_SINGLE, "DPM++ SDE", _2M_SDE | _ZERO | _PLAIN),
     "dpm++ 2s": Sampler(_SINGLE, "DPM++ 2S", _2S | _PLAIN),
     "dpm++ 2s a": Sampler("DPM2SAncestralScheduler", "DPM++ 2S a", _PLAIN),
@@ -70,6 +73,7 @@ OURS: Mapping[str, str] = {
     "DDIMManifoldScheduler": "manifold",
     "RestartScheduler": "restart",
     "DPMSolverFastScheduler": "singlestep",
+    "DPMSolverThirdSDEScheduler": "multistep",
     "AdamsBashforthScheduler": "slopes",
     "VaryingAdamsBashforthScheduler": "slopes",
 }
@@ -95,7 +99,7 @@ def name_of(kind: str, config: Mapping[str, object]) -> str:
     """
     flow = is_flow(kind, config)
     table = FLOW_SAMPLERS if flow else SAMPLERS
-    of_kind = {name: s.settings for name, s in table.items() if s.scheduler == kind}
+    of_kind = {n: s.settings for n, s in table.items() if kind in (s.scheduler, s.instead_of)}
     for name, settings in of_kind.items():
         if _has(config, settings):
             return name

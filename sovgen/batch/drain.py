@@ -79,12 +79,12 @@ def drain(
             jobs = queue.claim(
                 _LARGEST_SHARE, lambda id, why: unread.append(Outcome(id, None, why))
             )
-            yield from unread
-            unread.clear()
-            if not jobs:
-                break
-            faults.reach("claimed")
             try:
+                yield from unread
+                unread.clear()
+                if not jobs:
+                    break
+                faults.reach("claimed")
                 yield from run.draw(jobs)
             finally:
                 queue.release()

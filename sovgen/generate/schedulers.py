@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # For zero, so that no sigma is infinite: 100 is near enough to noise alone, and a second-order step
 # from there is still sound. (Euler, which takes steps of first order, goes to 4096.)
 _LEAST_ALPHA = 1e-4
+# More than this share of the timesteps must be reached: leading ones, of whole length, begin at 667
+# of 1,000 with 334 steps, where the picture is no longer noise alone.
+_REACHED = 0.9
 _DISTILLED = "it steps along the timesteps that its weights were distilled for"
 # They step along levels of their own, whatever the spacing.
 _OWN_SPACING = {
@@ -54,11 +57,13 @@ def _room_for(steps: int, scheduler: Any, name: str) -> Any:  # noqa: ANN401
         why = f"The sampler {name} takes at most {most} steps, not {steps}: {_DISTILLED}."
         raise BadRecipe(why, "Leave the steps out, or use another sampler.")
     trained = scheduler.config.num_train_timesteps
-    last = trained - scheduler.config.get("steps_offset", 0)
-    if steps >= last and "timestep_spacing" in scheduler.config:
-        # One step for nearly every timestep: other spacings leave the table, or use some twice.
-        scheduler.register_to_config(timestep_spacing="trailing")
-    if scheduler.config.get("timestep_spacing") == "trailing":
+    spacing = scheduler.config.get("timestep_spacing")
+    every = steps >= trained - scheduler.config.get("steps_offset", 0)
+    short = spacing == "leading" and steps * (trained // steps) <= _REACHED * trained
+    if spacing and (every or short):
+        # Of nearly every timestep the others leave the table, or use some twice.
+        scheduler.register_to_config(timestep_spacing=(spacing := "trailing"))
+    if spacing == "trailing":
         _divide_up(scheduler)
     return scheduler
 
@@ -106,7 +111,8 @@ def build_scheduler(
         name = along_flow(name)
         refuse_schedule(name, schedule)
     own_name, own_schedule = _parted(name_of(kind, own.config))
-    if name == own_name and own_schedule in (None, schedule):
+    mended = name in SAMPLERS and SAMPLERS[name].instead_of and not flow
+    if name == own_name and own_schedule in (None, schedule) and not mended:
         schedule = None if own_schedule else schedule
         made = _from_own(name, own, schedule, flow)
     elif name.endswith(OWN):
@@ -224,7 +230,9 @@ def _zero_snr(cls: Any, own: Any) -> dict[str, object]:  # noqa: ANN401
     from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 
     plain = type(own).from_config(own.config, rescale_betas_zero_snr=False)
-    kept = (1 - rescale_zero_terminal_snr(plain.betas)).cumprod(0).clamp(min=_LEAST_ALPHA)
+    kept = (1 - rescale_zero_terminal_snr(plain.betas)).double().cumprod(0)
+    # Raised, not cut off: two steps of one sigma would divide by their distance.
+    kept = _LEAST_ALPHA + (1 - _LEAST_ALPHA) * kept
     betas = 1 - kept / kept.roll(1).index_fill_(0, _first(kept), 1.0)
     return {"trained_betas": betas.tolist()}
 

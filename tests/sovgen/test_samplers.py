@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -57,9 +58,6 @@ CALLED: dict[str, tuple[str, dict[str, Any]]] = {
     "DPM++ 2M SDE Heun": (MULTI, SDE | {"solver_type": "heun"}),
     "DPM++ 2M SDE Heun Karras": (MULTI, SDE | KARRAS | {"solver_type": "heun"}),
     "DPM++ 2M SDE Heun Exponential": (MULTI, SDE | EXPONENTIAL | {"solver_type": "heun"}),
-    "DPM++ 3M SDE": (MULTI, SDE | {"solver_order": 3}),
-    "DPM++ 3M SDE Karras": (MULTI, SDE | KARRAS | {"solver_order": 3}),
-    "DPM++ 3M SDE Exponential": (MULTI, SDE | EXPONENTIAL | {"solver_order": 3}),
     "DPM++ SDE": (SINGLE, SDE),
     "DPM++ SDE Karras": (SINGLE, SDE | KARRAS),
     "DPM++ 2S": (SINGLE, {}),
@@ -246,6 +244,17 @@ def test_kept_recipe_still_draws_with_the_models_own(
     assert dict(built.config) == dict(own.config)
 
 
+@pytest.mark.parametrize("settings", [{}, KARRAS])
+def test_models_own_third_order_sde_is_mended_too(settings: dict[str, Any]) -> None:
+    own = getattr(diffusers, MULTI)(**SDE, solver_order=3, beta_start=0.002, **settings)
+    name = name_of(MULTI, own.config)
+    assert settle(name, None)[0] == "dpm++ 3m sde"
+    built = build_scheduler(name, own)
+    assert type(built).__name__ == SAMPLERS["dpm++ 3m sde"].scheduler
+    for setting in ("beta_start", "algorithm_type", "solver_order", "use_karras_sigmas"):
+        assert built.config[setting] == own.config[setting]
+
+
 def test_schedule_that_a_class_does_not_have_is_refused_with_its_name(sd1: Model) -> None:
     with pytest.raises(BadRecipe, match="EulerAncestralDiscreteScheduler does not have it"):
         build_scheduler("Euler a Karras", sd1.own_scheduler)
@@ -257,21 +266,54 @@ def test_schedule_that_a_class_does_not_have_is_refused_with_its_name(sd1: Model
         build_scheduler("DDIM CFG++ Karras", sd1.own_scheduler)
 
 
+DISTILLED = {"lcm", "tcd"}
+
+
+@contextmanager
+def owning(model: Model, scheduler: Any) -> Iterator[Model]:  # noqa: ANN401
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(model.__dict__, "opened", replace(model.opened, own_scheduler=scheduler))
+        yield model
+
+
 # With Stable Diffusion's offset of 1 some spacings leave the table, or use a timestep twice; and
 # diffusers takes one step too many where 1,000 divided by them is rounded down.
 @pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
 @pytest.mark.parametrize("steps", [61, 103, 998, 999, 1000])
-def test_every_number_of_steps_is_taken(
-    sd1: Model, spacing: str, steps: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_number_of_steps_is_taken(sd1: Model, spacing: str, steps: int) -> None:
     own = sd1.own_scheduler
     spaced = type(own).from_config(own.config, timestep_spacing=spacing, steps_offset=1)
-    monkeypatch.setitem(sd1.__dict__, "opened", replace(sd1.opened, own_scheduler=spaced))
-    for name in set(WITHOUT_SCIPY_ALONE) - {"lcm", "tcd"}:
-        scheduler = scheduler_of(sd1, fill(sd1, replace(FOX, sampler=name, steps=steps)))
-        latents = stepped(scheduler, steps)
-        assert latents.isfinite().all(), name
-        assert scheduler.timesteps.min() >= 0, name
+    with owning(sd1, spaced) as model:
+        for name in set(WITHOUT_SCIPY_ALONE) - DISTILLED:
+            scheduler = scheduler_of(model, fill(model, replace(FOX, sampler=name, steps=steps)))
+            assert stepped(scheduler, steps).isfinite().all(), name
+            assert scheduler.timesteps.min() >= 0, name
+
+
+@pytest.mark.parametrize("steps", [20, 150, 334, 501])
+def test_steps_begin_near_noise_alone(sd1: Model, steps: int) -> None:
+    leading = diffusers.DDIMScheduler(timestep_spacing="leading", steps_offset=1)
+    with owning(sd1, leading) as model:
+        scheduler = scheduler_of(model, fill(model, replace(FOX, sampler="ddim", steps=steps)))
+        scheduler.set_timesteps(steps)
+    assert len(scheduler.timesteps) == steps
+    assert scheduler.timesteps[0] > 900, "where leading ones would begin at 895, 667 and 501"
+
+
+# Noise alone has no sigma: what stands for it must not be the same for two steps.
+@pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
+@pytest.mark.parametrize("steps", [20, 50, 100])
+def test_steps_from_noise_alone_are_finite(sd1: Model, spacing: str, steps: int) -> None:
+    own = diffusers.DDIMScheduler(
+        timestep_spacing=spacing,
+        steps_offset=1,
+        rescale_betas_zero_snr=True,
+        prediction_type="v_prediction",
+    )
+    with owning(sd1, own) as model:
+        for name in set(WITHOUT_SCIPY_ALONE) - DISTILLED:
+            scheduler = scheduler_of(model, fill(model, replace(FOX, sampler=name, steps=steps)))
+            assert stepped(scheduler, steps).isfinite().all(), name
 
 
 def stepped(scheduler: Any, steps: int) -> torch.Tensor:  # noqa: ANN401

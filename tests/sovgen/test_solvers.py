@@ -36,7 +36,7 @@ pytestmark = [
 
 TOLERANCE = 1e-4
 FOX = Recipe("a fox", seed=5, steps=7, guidance=1.0, width=64, height=64)
-SOLVERS = ("restart", "dpm fast", "ddim cfg++", "ipndm", "ipndm v")
+SOLVERS = ("dpm++ 3m sde", "restart", "dpm fast", "ddim cfg++", "ipndm", "ipndm v")
 Predict = Callable[[Tensor, float, float], Tensor]
 
 
@@ -125,6 +125,51 @@ def by_hand_ipndm(model: Model, varying: bool, karras: bool) -> Tensor:
             shares = CONSTANT[len(recent) - 1]
             x = x + (below - sigma) * sum(s * d for s, d in zip(shares, recent, strict=True))
     return x
+
+
+@pytest.mark.parametrize("schedule", [None, "karras"])
+def test_third_order_sde_steps_as_its_authors_wrote(sd1: Model, schedule: str | None) -> None:
+    scheduler = build_scheduler("DPM++ 3M SDE", sd1.own_scheduler, schedule)
+    scheduler.set_timesteps(20)
+    ours, theirs = generators([5])[0], generators([5])[0]
+    x, seen = torch.ones(1, 4, 2, 2), list[Tensor]()
+    for at, when in enumerate(scheduler.timesteps[:8]):
+        sigma, below = scheduler.sigmas[at : at + 2].double()
+        noise = torch.randn(x.shape, generator=theirs)
+        seen.insert(0, (sigma**2 + 1) ** 0.5 * x - sigma * 0.3 * x)
+        made = scheduler.step(0.3 * x, when, x, generator=ours).prev_sample
+        if at > 1:
+            lengths = -scheduler.sigmas[at - 2 : at + 2].double().log().diff().flip(0)
+            expected = by_hand_third(x * (sigma**2 + 1) ** 0.5, below, lengths, seen, noise)
+            assert torch.allclose(made, (expected / (below**2 + 1) ** 0.5).float(), atol=1e-5)
+        x = made
+
+
+def by_hand_third(
+    x: Tensor, below: Tensor, lengths: Tensor, seen: list[Tensor], noise: Tensor
+) -> Tensor:
+    """Where x is picture + sigma * noise, and lengths are those of the steps, the newest first."""
+    h, h1, h2 = lengths
+    d10, d11 = (seen[0] - seen[1]) / (h1 / h), (seen[1] - seen[2]) / (h2 / h)
+    d1 = d10 + (d10 - d11) * h1 / (h1 + h2)
+    d2 = (d10 - d11) / ((h1 + h2) / h)
+    phi2 = torch.expm1(-2 * h) / (2 * h) + 1
+    phi3 = phi2 / (2 * h) - 0.5
+    x = torch.exp(-2 * h) * x - torch.expm1(-2 * h) * seen[0] + phi2 * d1 - phi3 * d2
+    return x + noise * below * (-torch.expm1(-2 * h)).sqrt()
+
+
+def test_third_order_sde_comes_to_the_right_spread(sd1: Model) -> None:
+    """Of pictures that are all Gaussian noise of spread 0.5, whose denoiser is a number."""
+    scheduler = build_scheduler("DPM++ 3M SDE", sd1.own_scheduler, "karras")
+    scheduler.set_timesteps(20)
+    chance = generators([5])[0]
+    x = torch.randn(100_000, generator=chance)
+    for at, when in enumerate(scheduler.timesteps):
+        alpha = (scheduler.sigmas[at].double() ** 2 + 1) ** -0.5
+        share = (1 - alpha**2) ** 0.5 / (0.25 * alpha**2 + 1 - alpha**2)
+        x = scheduler.step((share * x).float(), when, x, generator=chance).prev_sample
+    assert 0.49 < float(x.std()) < 0.515
 
 
 @pytest.mark.parametrize("steps", [7, 20, 36])
