@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sovgen.errors import BadRecipe
 from sovgen.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
 
 
 def near_seed(recipe: Recipe, share: float, seeds: Iterable[int]) -> list[Recipe]:
-    """The recipe, its noise `share` (0 to 1) on its way to that of each of the seeds."""
+    """The recipe, its noise `share` (0 to 1) on its way to that of each of the seeds.
+
+    Raises BadRecipe for a picture whose noise lies between those of two seeds: a recipe has room
+    for no third.
+    """
+    if recipe.variation == 1:
+        recipe = replace(recipe, seed=recipe.variation_seed or 0)
+    elif recipe.variation:
+        raise BadRecipe(
+            "It is a variation itself: its noise lies between those of two seeds.",
+            "Give --strength, to begin from its pixels; or vary the picture that it came from.",
+        )
     return [replace(recipe, variation=share, variation_seed=seed) for seed in seeds]
 
 

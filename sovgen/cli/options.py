@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import date
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 import click
@@ -110,6 +111,16 @@ def by_backend(command: Command) -> Command:
 
 # More than anybody needs, and what the queue's file can hold.
 _PRIORITY = 1_000_000
+
+
+def with_additions(command: Command) -> Command:
+    """Where the LoRAs and the like of a picture's recipe are; the command gets `additions`."""
+    return click.option(
+        "--additions",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="Where its LoRAs and the like are, if they have no names.",
+    )(command)
 
 
 def by_priority(default: int | None) -> Callable[[Command], Command]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
 
 from sovgen.cli.drawing import draw
 from sovgen.cli.failure import typed
-from sovgen.cli.options import as_json, by_backend
+from sovgen.cli.options import as_json, by_backend, with_additions
 from sovgen.cli.session import Session
-from sovgen.cli.variations import opened
+from sovgen.cli.variations import Sources, opened
 
 
 @click.command(epilog="Example: sovgen upscale mfrg2zdf --by 2")
@@ -35,6 +36,7 @@ from sovgen.cli.variations import opened
 @click.option("--seed", type=int, metavar="S", help="Another seed than its own.")
 @click.option("--steps", type=int, metavar="N", help="Of these, the share --strength is taken.")
 @click.option("--model", metavar="NAME|DIR|FILE", help="Another model than its own.")
+@with_additions
 @by_backend
 @as_json
 @click.pass_obj
@@ -47,6 +49,7 @@ def upscale(
     strength: float | None,
     tile: int | None,
     model: str | None,
+    additions: Path | None,
     backend: str | None,
     form: str | None,
     **changed: Any,  # noqa: ANN401 - click's values
@@ -67,7 +70,7 @@ def upscale(
 
     with typed():
         larger(Recipe(prompt="", backend=backend), prefix)
-    studio, entry, recipe = opened(session, prefix, model, backend, whole=False)
+    studio, entry, recipe = opened(session, prefix, Sources(model, additions, backend), whole=False)
     # Tiles follow no ControlNet, look at no references and are handed to no refiner.
     recipe = replace(recipe, control=None, control_image=None, control_weight=None)
     recipe = replace(recipe, refiner=None, refine_from=None, adapter=None, reference=())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sovgen.cli.drawing import draw
 from sovgen.cli.failure import typed
-from sovgen.cli.options import as_json, by_backend
+from sovgen.cli.options import as_json, by_backend, with_additions
 from sovgen.cli.session import Session
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--prompt", metavar="TEXT", help="Other words than its own.")
 @click.option("--seed", type=int, metavar="S", help="The first seed, then S+1, ...; else random.")
 @click.option("--model", metavar="NAME|DIR|FILE", help="Another model than its own.")
+@with_additions
 @by_backend
 @as_json
 @click.pass_obj
@@ -56,6 +58,7 @@ def variations(
     prompt: str | None,
     seed: int | None,
     model: str | None,
+    additions: Path | None,
     backend: str | None,
     form: str | None,
 ) -> None:
@@ -79,13 +82,26 @@ def variations(
 
     with typed():
         near(Recipe(prompt="", backend=backend), prefix)
-    studio, entry, recipe = opened(session, prefix, model, backend, whole=strength is None)
+    sources = Sources(model, additions, backend)
+    studio, entry, recipe = opened(session, prefix, sources, whole=strength is None)
     recipe = recipe if prompt is None else replace(recipe, prompt=prompt)
     draw(session, studio, near(recipe, entry.id), form)
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What a picture of the library is drawn on by, where it is not as its recipe says.
+
+    model: another than its own; additions: the folder where its LoRAs and the like are
+    """
+
+    model: str | None
+    additions: Path | None
+    backend: str | None
+
+
 def opened(
-    session: Session, prefix: str, model: str | None, backend: str | None, *, whole: bool
+    session: Session, prefix: str, sources: Sources, *, whole: bool
 ) -> tuple[Studio, Entry, Recipe]:
     """A studio for a picture of the library, the picture, and its recipe for this machine.
 
@@ -97,6 +113,11 @@ def opened(
     from sovgen.variations import words_of
 
     library, settings = session.open(), session.settings
+    if Path(prefix).is_file():
+        raise BadRecipe(
+            f"{prefix} is a file, and not yet a picture of the library.",
+            f"First: sovgen add {prefix}",
+        )
     entry = library.get(prefix)
     is_own = entry.producer == "sovgen" and entry.prompt is not None and entry.seed is not None
     if whole and not is_own:
@@ -104,13 +125,14 @@ def opened(
             f"How {entry.id[:8]} was made is not known in full, so its seed has no neighbours.",
             "Begin from its pixels: add --strength 0.5.",
         )
-    source = model or (entry.model if is_own else None) or settings.model
+    source = sources.model or (entry.model if is_own else None) or settings.model
     if source is not None:
         find_model(source)
-    studio = Studio(library, source, device=settings.device, dtype=settings.dtype)
+    folders = [sources.additions] if sources.additions else []
+    studio = Studio(library, source, device=settings.device, dtype=settings.dtype, folders=folders)
     recipe = studio.recipe_of(entry.id) if is_own else words_of(entry)
     # A sampler that belongs to its own model would not be known to another.
-    recipe = replace(recipe, sampler=None, model=None) if model else recipe
+    recipe = replace(recipe, sampler=None, model=None) if sources.model else recipe
     # What computes is this machine's affair.
-    recipe = replace(recipe, device=settings.device, dtype=settings.dtype, backend=backend)
+    recipe = replace(recipe, device=settings.device, dtype=settings.dtype, backend=sources.backend)
     return studio, entry, recipe

@@ -88,7 +88,12 @@ class Late:
         steps = num_inference_steps or 0
         taken = min(int(steps * self._strength), steps)
         self._begin = (steps - taken) * self._scheduler.order
+        second_again = _takes_second_again(self._scheduler)
+        if second_again:
+            self._scheduler.timesteps = self._scheduler.timesteps.unique().flip(0)
         self._first = max(self._begin, self._gone(self._since))
+        if second_again:
+            self._scheduler.timesteps = _with_second_again(self._scheduler.timesteps, self._first)
         self._end = max(self._first, self._gone(self._until))
         if hasattr(self._scheduler, "set_begin_index"):
             self._scheduler.set_begin_index(self._first)
@@ -102,6 +107,18 @@ class Late:
         noisier = (timesteps >= round(trained * (1 - share))).nonzero()
         past = int(noisier[-1]) + 1 if share > 0 and len(noisier) else 0
         return min(-(-past // order) * order, len(timesteps))
+
+
+def _takes_second_again(scheduler: Any) -> bool:  # noqa: ANN401
+    """Whether it asks at its second step twice, as PLMS does to correct the first one."""
+    return hasattr(scheduler, "step_plms") and bool(scheduler.config.skip_prk_steps)
+
+
+def _with_second_again(timesteps: Tensor, first: int) -> Tensor:
+    """So that the second of those from `first` on comes twice, which is what PLMS counts on."""
+    import torch
+
+    return torch.cat([timesteps[: first + 2], timesteps[first + 1 :]])
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from sovgen.generate.conditioning import condition
 from sovgen.generate.decoding import decode
 from sovgen.generate.encoding import Ground, encode
 from sovgen.generate.memory import batch_size
-from sovgen.generate.sampling import OnStep, denoise, draw_noise, generators
+from sovgen.generate.sampling import OnStep, denoise, generators
 from sovgen.generate.tiling import Box, blend, tiles
 from sovgen.generate.upscaling import upscaled
+from sovgen.generate.variation import noise_of
 from sovgen.models.upscaler import upscaler_of
 from sovgen.recipe import MAX_SEED, Recipe
 
@@ -56,7 +57,8 @@ def refined(
 ) -> Image.Image | BrokenPicture:
     """The picture with its details drawn anew, tile by tile."""
     boxes = tiles(image.size, recipe.tile or max(model.native_size), model.grid)
-    noise = draw_noise(model, *image.size, generators([recipe.seed]))
+    whole = replace(recipe, width=image.width, height=image.height)
+    noise = noise_of(model, [whole], generators([recipe.seed]))
     width, height = image.crop(boxes[0].corners).size
     of_tile = replace(recipe, width=width, height=height)
     pieces: list[Image.Image] = []

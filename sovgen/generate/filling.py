@@ -82,9 +82,10 @@ def _refuse_unbegun(model: Model, recipe: Recipe) -> None:
             "Give a picture with --from, or the refiner with --refiner beside another model.",
         )
     if model.takes_mask and not (recipe.mask or recipe.margins):
+        other = "Give the picture with --from, and the hole with --mask or --extend."
         raise BadRecipe(
             f"{model.name} is made for inpainting: it fills a hole in a picture.",
-            "Give the picture with --from, and the hole with --mask or --extend.",
+            "Name another model with --model." if recipe.upscale else other,
         )
 
 

@@ -115,8 +115,13 @@ def _refuse_no_step(model: Model, recipe: Recipe) -> None:
     if recipe.strength is not None and int(steps * recipe.strength) < 1:
         raise BadRecipe(
             f"A strength of {recipe.strength:g} leaves none of {counted(steps, 'step')} to take.",
-            f"Give a strength from {1 / steps:.2g}, or more steps.",
+            f"Give a strength from {_up_to_a_step(steps):g}, or more steps.",
         )
+
+
+def _up_to_a_step(steps: int) -> float:
+    """The least strength, of three digits, that leaves one of the steps."""
+    return next(s for s in (n / 1000 for n in range(1, 1001)) if int(steps * s) >= 1)
 
 
 def _told(asked: Recipe, fitted: Recipe, source: Size, inner: Size) -> list[str]:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sovgen.errors import BrokenPicture
+from sovgen.generate.sampling import generators
 from sovgen.generate.tiling import Box, blend, tiles
+from sovgen.generate.variation import between
 from sovgen.models.quiet import libraries_held_back
 from sovgen.recipe import MAX_SEED, Recipe
 
@@ -32,7 +34,7 @@ def upscaled(
     padded = _padded(source, grain)
     size = padded.width * factor, padded.height * factor
     boxes = tiles(size, recipe.tile or max(size), grain * factor)
-    noise = _noise(upscaler, size, recipe.seed)
+    noise = _noise(upscaler, size, recipe)
     pieces: list[Image.Image] = []
     for box in boxes:
         piece = _drawn(upscaler, recipe, padded, box, noise, on_step)
@@ -81,13 +83,16 @@ def _drawn(
     return Image.fromarray(np.round(drawn * 255).clip(0, 255).astype(np.uint8))
 
 
-def _noise(upscaler: Upscaler, size: tuple[int, int], seed: int) -> Tensor:
-    """One for the whole picture, so that tiles agree where they overlap."""
+def _noise(upscaler: Upscaler, size: tuple[int, int], recipe: Recipe) -> Tensor:
+    """One for the whole picture, its variation within, so that tiles agree where they overlap."""
     import torch
 
     pipe, cell = upscaler.pipe, upscaler.pipe.vae_scale_factor
     shape = (1, pipe.vae.config.latent_channels, size[1] // cell, size[0] // cell)
-    drawn = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed))
+    seeds = [recipe.seed, recipe.variation_seed or 0]
+    drawn, other = (torch.randn(shape, generator=chance) for chance in generators(seeds))
+    if recipe.variation:
+        drawn = between(drawn, other, recipe.variation)
     return drawn.to(pipe.device, pipe.unet.dtype)
 
 

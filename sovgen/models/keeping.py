@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from index.bundled import BUNDLED
 from index.hashes import sha256_of
 from sovgen.errors import ModelMissing, ModelUnsupported
 from sovgen.models.additions.addition import find_addition
@@ -145,6 +146,8 @@ def _sums(fetched: Mapping[Path, str | None], single: Path, place: Path) -> dict
 def _free_place(name: str, suffix: str) -> Path:
     if not name or name.startswith(".") or os.sep in name:
         raise ModelMissing(f"{name!r} cannot be the name of a model.", "Give another by --name.")
+    if name == BUNDLED:
+        raise ModelUnsupported(f"{name} is the bundled model.", "Give another name by --name.")
     folder = models_folder()
     folder.mkdir(parents=True, exist_ok=True)
     if any(

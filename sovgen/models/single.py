@@ -41,6 +41,7 @@ _OTHERS = {
     "cross_attn.kv_linear.": "a PixArt denoiser: its T5 and its autoencoder are not in the file",
     "emb_params": "a textual inversion, which adds a word to a model and is none itself",
     "down_blocks.": "one part of a diffusers folder; give the folder",
+    "transformer_blocks.": "one part of a diffusers folder; give the folder",
     "text_model.": "a text tower alone; give the folder that it lies in",
 }
 

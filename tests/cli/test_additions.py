@@ -62,6 +62,28 @@ def test_recipe_with_everything_is_drawn_kept_found_and_made_again(
     assert again.stderr == ""
 
 
+@pytest.mark.parametrize(
+    "verb", [("variations", "--count", "1", "--seed", "5"), ("upscale", "--strength", "0.6")]
+)
+def test_additions_without_names_go_on_being_found(
+    cli: Cli, models: Path, tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    root, elsewhere = tmp_path / "library", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shelf = models / "sovgen" / "models"
+    shutil.copy(shelf / "ink.safetensors", elsewhere / "wash.safetensors")
+    with_lora = ("--lora", f"{elsewhere / 'wash.safetensors'}:0.8")
+    own = ("--model", shelf / "tiny")
+    done = cli(root, "generate", "a fox", *own, *SETTLED, *with_lora, "--json")
+    [made] = json.loads(done.stdout)
+    name, *given = verb
+    on = (*own, *given, "--additions", elsewhere, "--json")
+    done = cli(root, name, made["id"][:8], *on)
+    assert done.exit_code == 0, done.stderr
+    [one] = json.loads(done.stdout)
+    assert Library.open(root).get(one["id"]).settings["loras"] == ("wash:0.8",)
+
+
 def test_remake_tells_of_an_addition_that_has_changed(
     cli: Cli, models: Path, tmp_path: Path
 ) -> None:

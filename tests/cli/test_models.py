@@ -87,6 +87,9 @@ def test_model_is_fetched_checked_named_and_draws(
     assert (about["license"], about["family"]) == ("openrail", "Stable Diffusion 1.x")
     again = pulled(sovgen, hub, place, "--name", "mine")
     assert again[0] == 1 and "already a model mine" in again[1]
+    reserved = pulled(sovgen, hub, place, "--name", "sovgen-mini")
+    assert reserved[0] == 1 and "sovgen-mini is the bundled model" in reserved[1]
+    assert named(place) == ["mine"]
 
 
 def test_byte_that_changed_since_a_model_was_fetched_is_told(

@@ -134,6 +134,16 @@ def test_picture_from_elsewhere_varies_by_its_pixels(cli: Cli, library: Path, fi
     }
 
 
+@pytest.mark.parametrize("verb", ["variations", "upscale"])
+def test_file_that_is_no_picture_of_the_library_is_to_be_added_first(
+    cli: Cli, library: Path, files: Path, verb: str
+) -> None:
+    file = next(path for path in files.iterdir() if path.is_file())
+    done = cli(library, verb, file)
+    assert done.exit_code == 1
+    assert f"sovgen add {file}" in done.stderr
+
+
 def test_grid_of_a_search_and_of_what_was_drawn(cli: Cli, library: Path, tmp_path: Path) -> None:
     file = tmp_path / "all.png"
     words = ("grid", "--search", "fruit", "-k", 3, "--all", "--to", file, "--columns", 3)

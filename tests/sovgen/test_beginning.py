@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipe
 from PIL import Image, ImageDraw
 
 from sovgen.errors import BadRecipe
+from sovgen.generate.beginning import Late
 from sovgen.generate.canvas import Canvas, lay_canvas
 from sovgen.generate.conditioning import condition
 from sovgen.generate.encoding import encode_canvas
@@ -89,9 +91,10 @@ def theirs(model: Model, cls: type, recipe: Recipe, **given: object) -> torch.Te
     return done[0]  # type: ignore[no-any-return]
 
 
-# Those that need scipy, which sovgen does not bring, are diffusers' own in just the same way; and
-# diffusers' pipeline hands no scheduler the unguided answer.
-UNAIDED = {n: s.settings for n, s in SAMPLERS.items() if n not in ("lms", "ddim cfg++")}
+# Those that need scipy, which sovgen does not bring, are diffusers' own in just the same way;
+# diffusers' pipeline hands no scheduler the unguided answer, and PLMS only part of its steps.
+APART = ("lms", "ddim cfg++", "pndm")
+UNAIDED = {n: s.settings for n, s in SAMPLERS.items() if n not in APART}
 KARRAS = [f"{name} karras" for name, settings in UNAIDED.items() if "use_karras_sigmas" in settings]
 
 
@@ -104,6 +107,26 @@ def test_steps_are_those_of_diffusers_image_to_image(sd1: Model, sampler: str) -
         sd1, StableDiffusionImg2ImgPipeline, recipe, image=begin, strength=recipe.strength
     )
     assert torch.allclose(latents(sd1, recipe, canvas), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [3, 6, 20])
+@pytest.mark.parametrize("strength", [0.4, 0.5, 0.9, 1.0])
+def test_plms_leaves_no_noise_wherever_it_begins(sd1: Model, steps: int, strength: float) -> None:
+    """As a denoiser that knows the picture shows: what is left is DDIM's, but for its last step."""
+    rest = [left_of(sd1, sampler, steps, strength) for sampler in ("pndm", "ddim")]
+    assert abs(rest[0] - rest[1]) < 0.005
+
+
+def left_of(model: Model, sampler: str, steps: int, strength: float) -> float:
+    """The spread of what is left of the noise over a picture that is all 0."""
+    late = Late(build_scheduler(sampler, model.own_scheduler), strength)
+    late.set_timesteps(steps)
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    x = late.add_noise(torch.zeros_like(noise), noise, late.timesteps[:1])
+    for when in late.timesteps:
+        spread = (1 - late.alphas_cumprod[when]) ** 0.5
+        x = late.step(x / spread, when, x, return_dict=False)[0]
+    return float(x.std())
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
@@ -241,6 +264,7 @@ def test_batch_gives_what_each_gives_alone_and_the_recipe_gives_the_same_bytes(s
     ("change", "says"),
     [
         ({"strength": 0.1}, "none of 8 steps"),
+        ({"strength": 0.33, "steps": 3}, "none of 3 steps"),
         ({"mask": "black"}, "no pixel of it is white"),
         ({"mask": "hole", "margins": "8,0,0,0"}, "do not go together"),
         ({"init": "gone"}, "not at hand"),
@@ -253,6 +277,15 @@ def test_what_cannot_be_begun_is_refused_in_a_line(
     with pytest.raises(BadRecipe, match=says) as caught:
         draw(sd1, replace(FOX, **change), sources)  # type: ignore[arg-type]
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7, 49, 999])
+def test_strength_that_is_hinted_leaves_a_step(sd1: Model, steps: int) -> None:
+    with pytest.raises(BadRecipe, match="leaves none") as caught:
+        list(generate(sd1, [replace(FOX, strength=0.001, steps=steps)], sources=SOURCES))
+    [hinted] = re.findall(r"from ([0-9.]+),", caught.value.hint)
+    assert 1 <= steps * float(hinted) < 2
+    assert draw(sd1, replace(FOX, strength=float(hinted), steps=steps)).image.size == (64, 64)
 
 
 def test_sdxl_begins_from_a_picture_too(tmp_path: Path) -> None:

@@ -68,6 +68,13 @@ def test_denoiser_alone_that_nobody_lends_the_rest_is_refused(files: Path, tmp_p
     assert "diffusers folder of Stable Diffusion 3 beside the file" in caught.value.hint
 
 
+@pytest.mark.parametrize("part", ["down_blocks.0.weight", "transformer_blocks.0.norm1.weight"])
+def test_part_of_a_folder_is_told_as_such(part: str, tmp_path: Path) -> None:
+    save_file({part: torch.zeros(2)}, tmp_path / "part.safetensors")
+    with pytest.raises(ModelUnsupported, match="one part of a diffusers folder; give the folder"):
+        describe_model(tmp_path / "part.safetensors")
+
+
 @pytest.mark.parametrize("prefix", [UNET, ""])
 @pytest.mark.parametrize("vae", [True, False])
 def test_sd3_denoiser_alone_draws_with_what_a_folder_lends(

@@ -63,6 +63,26 @@ def test_relatives_by_seed_are_near_and_the_nearer_the_less_they_vary(
     assert apart(end.picture.image, other.picture.image) < 1
 
 
+def test_relatives_of_a_relative_are_near_it_or_refused(studio: Studio, star: Made) -> None:
+    [other] = studio.make(near_seed(STAR, 1.0, [77]))
+    [near] = studio.make(near_seed(studio.recipe_of(other.picture.id), 0.02, [5]))
+    image = near.picture.image
+    assert apart(image, other.picture.image) < apart(image, star.picture.image) / 4
+    [between_two] = near_seed(STAR, 0.3, [77])
+    with pytest.raises(BadRecipe, match="a variation itself") as refused:
+        near_seed(between_two, 0.1, [5])
+    assert "--strength" in refused.value.hint
+
+
+def test_relatives_of_an_enlarged_picture_are_pictures_of_their_own(
+    studio: Studio, star: Made
+) -> None:
+    larger = replace(STAR, init=star.picture.id, upscale=2.0, strength=0.5)
+    made = list(studio.make([larger, *near_seed(larger, 0.5, [8, 9])]))
+    assert len({m.picture.id for m in made}) == 3
+    assert studio.remake(made[1].picture.id).image.tobytes() == made[1].picture.image.tobytes()
+
+
 def test_relatives_by_pixels_are_kept_with_what_they_began_from(studio: Studio, star: Made) -> None:
     recipe = studio.recipe_of(star.picture.id)
     made = list(studio.make(near_pixels(recipe, star.picture.id, 0.5, [8, 9])))
