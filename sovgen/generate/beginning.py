@@ -37,6 +37,7 @@ class Late:
         self._scheduler = scheduler
         self._strength, self._since, self._until = strength, since, until
         self._begin = self._first = self._end = 0
+        self._again_before = self._again_after = 0
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         found = getattr(self._scheduler, name)
@@ -59,12 +60,13 @@ class Late:
     @property
     def before(self) -> int:
         """How many evaluations another has taken before."""
-        return self._first - self._begin
+        return self._first - self._begin + self._again_before
 
     @property
     def total(self) -> int:
         """How many evaluations all take together."""
-        return len(self._scheduler.timesteps) - self._begin
+        others = self._again_before + self._again_after
+        return len(self._scheduler.timesteps) - self._begin + others
 
     @property
     def flow_sigma(self) -> Tensor | None:
@@ -88,15 +90,25 @@ class Late:
         steps = num_inference_steps or 0
         taken = min(int(steps * self._strength), steps)
         self._begin = (steps - taken) * self._scheduler.order
-        second_again = _takes_second_again(self._scheduler)
-        if second_again:
+        again = _takes_second_again(self._scheduler)
+        if again:
             self._scheduler.timesteps = self._scheduler.timesteps.unique().flip(0)
         self._first = max(self._begin, self._gone(self._since))
-        if second_again:
-            self._scheduler.timesteps = _with_second_again(self._scheduler.timesteps, self._first)
         self._end = max(self._first, self._gone(self._until))
+        if again:
+            self._take_second_again()
         if hasattr(self._scheduler, "set_begin_index"):
             self._scheduler.set_begin_index(self._first)
+
+    def _take_second_again(self) -> None:
+        """Let the second of the steps that are taken come twice, and count those of the others."""
+        import torch
+
+        plain, first, end = self._scheduler.timesteps, self._first, self._end
+        self._scheduler.timesteps = torch.cat([plain[: first + 2], plain[first + 1 :]])
+        self._end += end - first > 1
+        self._again_before = int(first - self._begin > 1)
+        self._again_after = int(len(plain) - end > 1)
 
     def _gone(self, share: float) -> int:
         """Evaluations up to the last of that share of the noise schedule, whole steps each."""
@@ -112,13 +124,6 @@ class Late:
 def _takes_second_again(scheduler: Any) -> bool:  # noqa: ANN401
     """Whether it asks at its second step twice, as PLMS does to correct the first one."""
     return hasattr(scheduler, "step_plms") and bool(scheduler.config.skip_prk_steps)
-
-
-def _with_second_again(timesteps: Tensor, first: int) -> Tensor:
-    """So that the second of those from `first` on comes twice, which is what PLMS counts on."""
-    import torch
-
-    return torch.cat([timesteps[: first + 2], timesteps[first + 1 :]])
 
 
 @dataclass(frozen=True)
