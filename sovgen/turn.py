@@ -75,6 +75,29 @@ def taken(place: Path, what: str, on_notice: OnNotice | None = None) -> Iterator
         yield
 
 
+@contextmanager
+def where_free(place: Path) -> Iterator[bool]:
+    """Hold a place if nobody has it; gives whether that is so. Nobody is waited for.
+
+    A place that nobody ever had is free, and no file is made for it.
+    """
+    with ExitStack() as held:
+        yield not place.with_suffix(".room").exists() or _held_at_once(place, held)
+
+
+def _held_at_once(place: Path, held: ExitStack) -> bool:
+    """False too where no lock can be had: then nobody knows."""
+    room = _lock(place.with_suffix(".room"))
+    try:
+        if not room.is_locked:  # else by this process
+            room.acquire(timeout=0)
+            held.callback(room.release)
+            return True
+    except (Timeout, OSError, NotImplementedError):
+        pass
+    return False
+
+
 def _enter(door: FileLock, room: FileLock, tell: Callable[[], None]) -> None:
     """Whoever waits stands in the door, so that the one before cannot come round to be first."""
     waits = _acquire(door, tell)

@@ -8,8 +8,8 @@ shape are drawn together. Knows the Studio, the queue and the library; shows not
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ def drain(
     wrong with a job is its outcome, and the others go on.
     """
     once = _once(on_notice)
-    with taken(library.root / "locks" / "queue", "is drawing this queue", once):
+    with taken(queue.seat, "is drawing this queue", once):
         unsettled = [job.id for state in (DRAWING, WAITING) for job in queue.list(state)]
         yield from _settle(queue, library, unsettled)
         queue.release()
@@ -147,9 +147,10 @@ class _Run:
         stop: BaseException | None = None
         self._began = time.monotonic()
         try:
-            for outcome in self._made(studio, jobs):
-                del left[outcome.job]
-                yield outcome
+            with closing(self._made(studio, jobs)) as outcomes:
+                for outcome in outcomes:
+                    del left[outcome.job]
+                    yield outcome
         except (Exception, KeyboardInterrupt) as error:
             stop = error
         for outcome in _settle(self.queue, self.library, list(left)) if stop else ():
@@ -158,7 +159,7 @@ class _Run:
         if stop and not isinstance(stop, Overtaken):
             yield from self._after(stop, studio, list(left.values()), started=len(left) < len(jobs))
 
-    def _made(self, studio: Studio, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def _made(self, studio: Studio, jobs: Sequence[Job]) -> Generator[Outcome]:
         names = {job.own: job.id for job in jobs}
 
         def record(picture: Picture) -> Mapping[str, object]:
@@ -173,11 +174,14 @@ class _Run:
         # By all of the shape, so that going on after a kill draws as before it.
         among = self.queue.alike(jobs[0].shape)
         told = {"on_step": on_step, "on_notice": self.on_notice, "among": among}
-        for made in studio.make(recipes, exact=self.exact, record=record, **told):  # type: ignore[arg-type]
-            outcome = Outcome(names[own(made.picture.recipe)], made.picture.id)
-            faults.reach("marking")
-            self.queue.finish([(outcome.job, made.picture.id)], made.picture.duration)
-            yield outcome
+        making = studio.make(recipes, exact=self.exact, record=record, **told)  # type: ignore[arg-type]
+        # Closed here and not at some later time, so that what then goes wrong ends the run.
+        with closing(making) as pictures:  # type: ignore[type-var]
+            for made in pictures:
+                outcome = Outcome(names[own(made.picture.recipe)], made.picture.id)
+                faults.reach("marking")
+                self.queue.finish([(outcome.job, made.picture.id)], made.picture.duration)
+                yield outcome
 
     def _give_way(self, studio: Studio, jobs: Sequence[Job]) -> None:
         if time.monotonic() - self._began > _SHARE_S and is_wanted(studio.model.device):

@@ -214,8 +214,9 @@ def _rows(path: Path, values: Mapping[str, object], base: Mapping[str, object]) 
     if isinstance(matrix, dict) and "prompt" in matrix:
         named.append("matrix.prompt")
     if len(named) != 1:
-        found = f"{' and '.join(named)} both" if named else "nothing"
-        raise BadPlan(f"{path} gives its prompts by {found}.", "Give one: prompts, or from.")
+        both = f"gives its prompts by {' and '.join(named)} both"
+        found = both if named else "holds no prompt"
+        raise BadPlan(f"{path} {found}.", "Give one: prompts, or from.")
     if "from" in values:
         return list(read_rows(path.parent / str(values["from"])))
     if "prompts" not in values:
@@ -236,7 +237,8 @@ def _matrix(
     for name, choices in matrix.items():
         known(name, f"{path.name}, matrix")
         if not isinstance(choices, list) or not choices:
-            raise BadPlan(f"{path.name}, matrix: {name} is no list.", f"Write {name} = [1, 2].")
+            wrong = "is empty" if choices == [] else "is no list"
+            raise BadPlan(f"{path.name}, matrix: {name} {wrong}.", f"Write {name} = [1, 2].")
         if name in base or name in in_rows:
             raise BadPlan(f"{path.name} gives {name} twice.", "Leave it out of [matrix].")
     return matrix

@@ -7,7 +7,6 @@ Knows recipes as the text of jobs; knows no models and no pictures.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,25 +15,19 @@ from pathlib import Path
 
 from index import faults
 from sovgen.batch.job import Job, job_from
+from sovgen.batch.opening import opened, opened_to_read, told, writing
 from sovgen.batch.states import CANCELLED, DONE, DRAWING, FAILED, STATES, WAITING
-from sovgen.errors import NoSuchJob, QueueDamaged, SovgenError
+from sovgen.errors import NoSuchJob, SovgenError
 
 FILE = "queue.sqlite"
 SHORTEST_ID = 4
-_SCHEMA = 2
-_WAIT_S = 60.0
-_FIRST = """
-CREATE TABLE jobs (
-    id TEXT PRIMARY KEY, recipe TEXT NOT NULL, shape TEXT NOT NULL, plan TEXT NOT NULL,
-    priority INTEGER NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0, reason TEXT, picture TEXT) WITHOUT ROWID;
-CREATE INDEX next ON jobs (state, priority DESC, position);
-CREATE INDEX alike ON jobs (state, priority DESC, shape, position);
-CREATE TABLE paused (since TEXT NOT NULL);
-"""
-# What each version of the file adds to the one before.
-_STEPS = (_FIRST, "ALTER TABLE jobs ADD COLUMN seconds REAL")
 _COLUMNS = "id, recipe, plan, priority, state, attempts, reason, picture, shape, seconds"
+# A view of its own, that stands before the table and is gone with the connection.
+_RELEASED = """
+CREATE TEMP VIEW IF NOT EXISTS jobs AS SELECT id, recipe, plan, priority, position,
+    CASE state WHEN 'drawing' THEN 'waiting' ELSE state END AS state,
+    attempts, reason, picture, shape, seconds FROM main.jobs
+"""
 
 
 @dataclass(frozen=True)
@@ -61,24 +54,20 @@ class Queued:
 class Queue:
     """The queue of the library at `root`; its file is made when missing.
 
-    Every method is one transaction, and raises QueueDamaged when the file cannot be used.
+    to_read: only look, which makes and changes no file
+    Every method is one transaction, and raises QueueDamaged when the file cannot be used, or
+    DiskFull when there is no room for what it says.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, to_read: bool = False) -> None:
         self.path = root / FILE
-        with _told(self.path):
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-        with self._writing() as db:
-            schema = int(db.execute("PRAGMA user_version").fetchone()[0])
-            if schema > _SCHEMA:
-                raise QueueDamaged(f"{self.path} is from a newer version.", "Update sovgen.")
-            for step in _STEPS[schema:]:
-                for statement in step.split(";"):
-                    db.execute(statement)
-            db.execute(f"PRAGMA user_version = {_SCHEMA}")
+        self._reader = to_read
+        self._db = opened_to_read(self.path) if to_read else opened(self.path)
+
+    @property
+    def seat(self) -> Path:
+        """The place, as `sovgen.turn` has them, of whoever draws this queue."""
+        return self.path.parent / "locks" / "queue"
 
     def close(self) -> None:
         """Let go of the file."""
@@ -159,6 +148,12 @@ class Queue:
                 on_failed(id, reason)
         return jobs or self.claim(most, on_failed)
 
+    def awaiting(self, ids: Iterable[str]) -> int:
+        """How many of these jobs are still to be drawn."""
+        asked = "SELECT 1 FROM jobs WHERE id = ? AND state IN ('waiting', 'drawing')"
+        with self._reading() as db:
+            return sum(db.execute(asked, [id]).fetchone() is not None for id in ids)
+
     def alike(self, shape: str) -> int:
         """How many jobs of that shape there are, whatever has become of them."""
         with self._reading() as db:
@@ -183,7 +178,11 @@ class Queue:
             )
 
     def release(self) -> None:
-        """Whatever was being drawn waits again."""
+        """Whatever was being drawn waits again; who only reads is told so from now on."""
+        if self._reader:
+            with self._reading() as db:
+                db.execute(_RELEASED)
+            return
         with self._writing() as db:
             db.execute("UPDATE jobs SET state = 'waiting' WHERE state = 'drawing'")
 
@@ -253,20 +252,13 @@ class Queue:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with _told(self.path):
+        with told(self.path):
             yield self._db
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with _told(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # on a full disk SQLite has rolled back by itself
-                    self._db.execute("ROLLBACK")
-                raise
+        with writing(self._db, self.path) as db:
+            yield db
 
 
 def _beginning(db: sqlite3.Connection, prefix: str) -> Sequence[str]:
@@ -282,19 +274,3 @@ def _only(prefix: str, found: Sequence[str]) -> str:
     if found:
         raise NoSuchJob(f"Several jobs begin with {prefix!r}.", "Give more of the id.")
     raise NoSuchJob(f"No job begins with {prefix!r}.", "See: sovgen queue list")
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What SQLite says, as what a person reads."""
-    try:
-        yield
-    except (sqlite3.OperationalError, OSError) as error:
-        raise QueueDamaged(
-            f"The queue {path} cannot be used: {error}.", "Check its permissions and the disk."
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise QueueDamaged(
-            f"The queue {path} is damaged: {error}.",
-            "Move it away and run the plan again: what the library holds is not drawn again.",
-        ) from error

@@ -121,7 +121,10 @@ def _value(line: str, where: str) -> object:
     try:
         return json.loads(line, object_pairs_hook=once)
     except ValueError as error:
-        raise BadPlan(f"{where}, is not JSON: {error}.", "Write one object a line.") from error
+        # where it stands in the line only: JSON's own words have another number of a line
+        is_syntax = isinstance(error, json.JSONDecodeError)
+        why = f"{error.msg}, column {error.colno}" if is_syntax else str(error)  # type: ignore[attr-defined]
+        raise BadPlan(f"{where}, is not JSON: {why}.", "Write one object a line.") from error
 
 
 def _refuse_twice(names: list[str], where: str) -> None:

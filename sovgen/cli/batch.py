@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from index.counting import counted
-from sovgen.cli.draining import as_object, drain_queue, print_array, print_job
+from sovgen.cli.draining import as_object, drain_queue, print_array, print_job, release_left_behind
 from sovgen.cli.lazy import LazyGroup
 from sovgen.cli.options import as_json, by_priority
 from sovgen.cli.recipe import CONFIGURED
@@ -18,7 +18,7 @@ from sovgen.cli.session import Session, notice
 if TYPE_CHECKING:
     from sovgen.batch.job import Job
     from sovgen.batch.plan import Plan
-    from sovgen.batch.queue import Queued
+    from sovgen.batch.queue import Queue, Queued
 
 # More than this is seldom meant.
 ASKED_FROM = 1000
@@ -82,9 +82,21 @@ def run(
         names = ("picture that the plan names is", "pictures that the plan names are")
         notice(f"{counted(kept, *names)} in the library now.")
     queue = Queue(library.root)
-    new = queue.add(plan.jobs(limit), file.name, priority)
-    notice(f"{_said(jobs, total, limit)}; {new:,} to be drawn.")
+    notice(f"{_said(jobs, total, limit)}; {_queued(queue, plan, limit, priority):,} to be drawn.")
     drain_queue(queue, library, exact, form)
+
+
+def _queued(queue: Queue, plan: Plan, limit: int | None, priority: int) -> int:
+    """How many of the plan's jobs wait now, those of an earlier run among them."""
+    ids: list[str] = []
+
+    def jobs() -> Iterator[Job]:
+        for job in plan.jobs(limit):
+            ids.append(job.id)
+            yield job
+
+    queue.add(jobs(), plan.path.name, priority)
+    return queue.awaiting(ids)
 
 
 def _plan(session: Session, file: Path, pairs: tuple[str, ...], count: int | None) -> Plan:
@@ -164,4 +176,5 @@ def _states(session: Session) -> dict[str, str]:
     root = session.settings.library
     if not (root / FILE).is_file():
         return {}
-    return {job.id: job.state for job in Queue(root).list()}
+    queue = release_left_behind(Queue(root, to_read=True))
+    return {job.id: job.state for job in queue.list()}

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from index import Library
     from sovgen.batch.queue import Queue, Queued
 
+# Characters of a prompt on a line.
+_LONGEST = 80
+
 
 def drain_queue(queue: Queue, library: Library, exact: bool, form: str | None) -> None:
     """Draw the queue empty, or until it is paused, telling what becomes of each job.
@@ -35,6 +38,16 @@ def drain_queue(queue: Queue, library: Library, exact: bool, form: str | None) -
         if form == "json":
             print_array(as_object(job) for job in queue.state_of(ended).values())
     _tell_the_end(queue, ended)
+
+
+def release_left_behind(queue: Queue) -> Queue:
+    """The queue, where what a killed process was drawing waits again."""
+    from sovgen.turn import where_free
+
+    with where_free(queue.seat) as free:
+        if free:
+            queue.release()
+    return queue
 
 
 def _draw(queue: Queue, library: Library, exact: bool, form: str | None, ended: list[str]) -> None:
@@ -98,10 +111,16 @@ def print_job(job: Queued, shown: Sequence[str] = ()) -> None:
     shown: fields of its recipe that follow, as far as they are set
     """
     recipe = json.loads(job.recipe)
-    columns = [job.id, job.state, job.picture or "-", printable(job.reason or recipe["prompt"])]
+    words = printable(job.reason) if job.reason else _shortened(printable(recipe["prompt"]))
+    columns = [job.id, job.state, job.picture or "-", words]
     if told := [f"{name}={printable(recipe[name])}" for name in shown if name in recipe]:
         columns.append(" ".join(told))
     click.echo("\t".join(columns))
+
+
+def _shortened(prompt: str) -> str:
+    """On one line of a screen; all of it is in the JSON."""
+    return prompt if len(prompt) <= _LONGEST else f"{prompt[: _LONGEST - 1].rstrip()}…"
 
 
 def print_array(objects: Iterable[Mapping[str, object]]) -> None:

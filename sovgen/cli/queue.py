@@ -10,7 +10,7 @@ import click
 
 from index.counting import counted
 from sovgen.batch.states import CANCELLED, DONE, DRAWING, FAILED, STATES, WAITING
-from sovgen.cli.draining import as_object, drain_queue, print_array, print_job
+from sovgen.cli.draining import as_object, drain_queue, print_array, print_job, release_left_behind
 from sovgen.cli.lazy import LazyGroup
 from sovgen.cli.options import as_json, by_priority
 from sovgen.cli.session import Session, notice
@@ -49,7 +49,7 @@ def list_jobs(session: Session, state: str | None, form: str | None) -> None:
     """
     from sovgen.batch.outlook import outlook, said
 
-    queue = _open(session)
+    queue = _open_to_read(session)
     left = outlook(queue.list())
     jobs = (job for job in queue.list(state) if state or job.state != "done")
     if form == "json":
@@ -151,4 +151,10 @@ def _left_alone(queue: Queue, ids: Sequence[str], *states: str) -> str:
 def _open(session: Session) -> Queue:
     from sovgen.batch.queue import Queue
 
-    return Queue(session.open().root)
+    return release_left_behind(Queue(session.open().root))
+
+
+def _open_to_read(session: Session) -> Queue:
+    from sovgen.batch.queue import Queue
+
+    return release_left_behind(Queue(session.open().root, to_read=True))

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from index import Library, Query
-from sovgen.turn import turn
+from sovgen.turn import taken, turn
 from tests.cli.conftest import Cli
+from tests.index.boxes import run_boxed
 
 PLAN = 'prompts = ["a {key|cup}"]\nsteps = 1\nsize = "64x64"\nseed = 3\n'
 
@@ -218,3 +219,79 @@ def test_a_run_waits_for_another_and_ctrl_c_keeps_what_was_drawn(
     kept = Library.open(library).list(Query(k=None, where="width = 64"))
     assert len(kept) == drawn and 0 < drawn < 400
     assert f"{400 - drawn} waiting, {drawn} done" in cli(library, "queue", "list").stderr
+
+
+def test_what_a_killed_run_was_drawing_waits(cli: Cli, library: Path, plan: Path) -> None:
+    from sovgen.batch.plan import read_plan
+    from sovgen.batch.queue import Queue
+
+    queue = Queue(library)
+    queue.add(read_plan(plan, {}, lambda name: ()).jobs(), "plan.toml")
+    assert len(queue.claim(2)) == 2
+
+    def states() -> list[str]:
+        return [row[1] for row in rows(cli(library, "queue", "list").stdout)]
+
+    with taken(queue.seat, "is drawing this queue"):
+        assert states() == ["drawing", "drawing"]
+        assert "Cancelled 0." in cli(library, "queue", "cancel", "--all").stderr
+    assert states() == ["waiting", "waiting"]
+    dry = cli(library, "batch", "run", plan, "--dry-run").stdout
+    assert [row[1] for row in rows(dry)] == ["waiting", "waiting"]
+    assert queue.counts()["drawing"] == 2, "looking changes nothing"
+    assert "Cancelled 2." in cli(library, "queue", "cancel", "--all").stderr
+
+
+def test_a_plan_that_goes_on_counts_what_waits(cli: Cli, library: Path, plan: Path) -> None:
+    from sovgen.batch.plan import read_plan
+    from sovgen.batch.queue import Queue
+
+    queue = Queue(library)
+    queue.add(read_plan(plan, {}, lambda name: ()).jobs(), "plan.toml")
+    queue.claim(1)
+    assert "2 jobs; 2 to be drawn." in cli(library, "batch", "run", plan).stderr
+
+
+READ_ONLY = """
+import json, sys
+from pathlib import Path
+from click.testing import CliRunner
+from sovgen.cli.main import program
+
+def told(*words):
+    done = CliRunner().invoke(program, ["--library", f"{sys.argv[1]}/library", *words])
+    return [done.exit_code, done.stdout or done.stderr]
+
+plan = f"{sys.argv[1]}/plan.toml"
+print(json.dumps([told("queue", "list"), told("batch", "run", plan, "--dry-run")]))
+"""
+
+
+def test_a_read_only_library_tells_its_jobs(
+    library: Path,
+    plan: Path,
+    tmp_path: Path,
+    environ: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sovgen.batch.plan import read_plan
+    from sovgen.batch.queue import Queue
+
+    for name in ("SOVGEN_CONFIG", "SOVGEN_CACHE"):
+        monkeypatch.setenv(name, environ[name])
+    queue = Queue(library)
+    queue.add(read_plan(plan, {}, lambda name: ()).jobs(), "plan.toml")
+    queue.close()
+    mount = 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"'
+    for code, text in run_boxed(READ_ONLY, tmp_path, mount):
+        assert code == 0, text
+        assert [row[1] for row in rows(text)] == ["waiting", "waiting"]
+
+
+def test_a_long_prompt_is_shortened_on_a_line_and_whole_in_json(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("key " * 50_000)
+    words = (tmp_path / "library", "batch", "run", tmp_path / "p.txt", "--dry-run")
+    [row] = rows(cli(*words).stdout)
+    assert row[3].startswith("key key") and row[3].endswith("key…") and len(row[3]) <= 80
+    [job] = json.loads(cli(*words, "--json").stdout)
+    assert len(job["recipe"]["prompt"]) > 100_000

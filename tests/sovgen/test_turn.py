@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sovgen.turn import is_wanted, turn
+from sovgen.turn import is_wanted, taken, turn, where_free
 from tests.index.boxes import ROOT
 
 # Comes in so many times, and writes down when it is in and when it is out again.
@@ -109,3 +109,14 @@ def test_where_no_lock_can_be_had_it_is_said_and_drawing_goes_on(tmp_path: Path)
     told: list[str] = []
     with turn("cpu", told.append):
         assert len(told) == 1 and "not waited for" in told[0]
+
+
+def test_a_place_is_free_unless_somebody_has_it_and_looking_makes_no_file(tmp_path: Path) -> None:
+    place = tmp_path / "locks" / "queue"
+    with where_free(place) as free:
+        assert free and not place.parent.exists()
+    with taken(place, "is there"):
+        with where_free(place) as free:
+            assert not free
+    with where_free(place) as free, where_free(place) as twice:
+        assert free and not twice

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from index.errors import DiskFull
 from sovgen.batch.job import Job, job_of
 from sovgen.batch.outlook import outlook, said
 from sovgen.batch.queue import FILE, Queue, Queued
 from sovgen.errors import NoSuchJob, QueueDamaged
 from sovgen.recipe import Recipe
+from tests.index.boxes import run_boxed
 
 
 def jobs(*prompts: str, steps: int = 1) -> list[Job]:
@@ -187,7 +189,60 @@ def test_a_full_disk_is_said_and_the_queue_goes_on(queue: Queue) -> None:
     with sqlite3.connect(queue.path) as db:
         pages = db.execute("PRAGMA page_count").fetchone()[0]
     queue._db.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(QueueDamaged, match="full"):
+    with pytest.raises(DiskFull, match="No room is left"):
         queue.add(jobs(*("b" * n for n in range(1, 900))), "p")
     queue._db.execute("PRAGMA max_page_count = 100000")
     assert prompts(list(queue.list())) == ["a"] and queue.add(jobs("c"), "p") == 1
+
+
+def test_the_jobs_of_a_plan_that_are_still_to_be_drawn_are_counted(queue: Queue) -> None:
+    plan = jobs("a", "b", "c")
+    queue.add([*plan, *jobs("d")], "p")
+    queue.finish([(queue.claim(2)[0].id, "picture")])
+    assert queue.awaiting(job.id for job in plan) == 2
+
+
+def test_who_only_reads_makes_and_changes_no_file(queue: Queue, tmp_path: Path) -> None:
+    nothing = Queue(tmp_path / "nowhere", to_read=True)
+    assert list(nothing.list()) == [] and not nothing.paused
+    queue.add(jobs("a", "b"), "p")
+    queue.claim(1)
+    reader = Queue(tmp_path, to_read=True)
+    assert reader.counts()["drawing"] == 1
+    reader.release()
+    assert [job.state for job in reader.list()] == ["waiting", "waiting"]
+    assert reader.counts() | {"waiting": 2, "drawing": 0} == reader.counts()
+    assert queue.counts()["drawing"] == 1
+    with pytest.raises(QueueDamaged, match="readonly"):
+        reader.paused = True
+
+
+def test_a_queue_of_the_first_version_is_read_as_it_is(tmp_path: Path) -> None:
+    Queue(tmp_path).add(jobs("a"), "p")
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("ALTER TABLE jobs DROP COLUMN seconds")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    before = (tmp_path / FILE).read_bytes()
+    [job] = Queue(tmp_path, to_read=True).list()
+    assert job.seconds is None and (tmp_path / FILE).read_bytes() == before
+
+
+READ_ONLY = """
+import json, sys
+from pathlib import Path
+from sovgen.batch.queue import Queue
+
+print(json.dumps([job.state for job in Queue(Path(sys.argv[1]), to_read=True).list()]))
+"""
+
+
+@pytest.mark.parametrize("left_open", [True, False])
+def test_a_read_only_disk_is_read_with_a_log_and_without(tmp_path: Path, left_open: bool) -> None:
+    queue = Queue(tmp_path)
+    queue.add(jobs("a"), "p")
+    if not left_open:
+        queue.close()
+    assert (tmp_path / f"{FILE}-wal").exists() == left_open
+    mount = 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"'
+    assert run_boxed(READ_ONLY, tmp_path, mount) == ["waiting"]
