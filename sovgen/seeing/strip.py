@@ -21,7 +21,9 @@ def film_strip(film: Film, side: int = SIDE) -> Image.Image:
     recipe = film.recipe
     forward = [Tile(film.source, "0 % noise")]
     ascending = sorted(film.frames, key=lambda frame: frame.noise)
-    forward += [Tile(f.dissolved, _percent(f.noise)) for f in ascending]
+    # Levels that round to the same look the same.
+    levels = {_percent(frame.noise): frame.dissolved for frame in ascending}
+    forward += [Tile(image, level) for level, image in levels.items()]
     # Some samplers ask the denoiser twice or more in a step.
     each = "step" if film.steps == recipe.steps else "evaluation"
     given = [Tile(f.given, f"{each} {f.step}: {_percent(f.noise)}") for f in film.frames]

@@ -242,6 +242,11 @@ def test_strip_calls_evaluations_so_where_a_step_has_several(
     monkeypatch.setattr(strip, "contact_sheet", lambda given, side: bands.extend(given))
     for sampler in ("ddim", "heun"):
         film_strip(watch(sd2, replace(FOX, sampler=sampler), 3))
+    film = watch(sd2, FOX, 2)
+    near = [replace(film.frames[0], noise=noise) for noise in (0.494, 0.9, 0.49)]
+    film_strip(replace(film, frames=near))
+    forward = [tile.caption for tile in bands[6].tiles]
+    assert forward == ["0 % noise", "49 % noise", "90 % noise"]
     predicted = [bands[number].tiles[-1].caption for number in (2, 5)]
     assert predicted == ["in step 5 of 5", "in evaluation 9 of 9"]
 
