@@ -1,6 +1,6 @@
 """Format `sheet`: contact sheets; and the drawing of one, for whoever has rows of pictures to show.
 
-Text is drawn in the font that Pillow carries, which knows Latin letters and little else.
+Text is drawn in the font that Pillow carries, as far as that knows its letters.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from index.export.lettering import Font, font_of, printable
 from index.export.rows import Metadata
 from index.export.source import read_source
 
@@ -31,8 +31,6 @@ _PAPER, _INK, _FAINT, _MARK = "#ffffff", "#1c1c1c", "#5f5f5f", "#1a8f3c"
 _FRAME = 4
 _MOST_LINES = 2
 _MOST_TEXT = 600
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -52,19 +50,23 @@ class Band:
     tiles: Sequence[Tile]
 
 
-def contact_sheet(bands: Sequence[Band], side: int = SIDE) -> Image.Image:
+def contact_sheet(bands: Sequence[Band], side: int = SIDE, foot: str = "") -> Image.Image:
     """Draw rows of pictures under their labels; an RGB image without metadata.
 
-    side: pixels of the square that each picture is fitted into. Texts take two lines at most.
+    side: pixels of the square that each picture is fitted into; foot: what is written below all.
+    Texts take two lines at most.
     """
     columns = max((len(band.tiles) for band in bands), default=1)
     width = _GAP + max(columns, 3) * (side + _GAP)
     heights = [_height(band, width, side) for band in bands]
-    sheet = Image.new("RGB", (width, sum(heights) + _GAP), _PAPER)
+    below = _lines(foot, _CAPTION_SIZE, width - 2 * _GAP)
+    room = len(below) * _line(_CAPTION_SIZE) + (_GAP if below else 0)
+    sheet = Image.new("RGB", (width, sum(heights) + room + _GAP), _PAPER)
     top = 0
     for band, height in zip(bands, heights, strict=True):
         _draw_band(sheet, band, top, side)
         top += height
+    _draw_text(sheet, below, (_GAP, top + _GAP), _CAPTION_SIZE, _FAINT)
     return sheet
 
 
@@ -149,7 +151,7 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
 def _draw_text(
     sheet: Image.Image, lines: Sequence[str], place: tuple[int, int], size: int, colour: str
 ) -> None:
-    draw, font = ImageDraw.Draw(sheet), _font(size)
+    draw, font = ImageDraw.Draw(sheet), font_of(size)
     for number, line in enumerate(lines):
         draw.text((place[0], place[1] + number * _line(size)), line, fill=colour, font=font)
 
@@ -160,8 +162,8 @@ def _line(size: int) -> int:
 
 def _lines(text: str, size: int, width: int) -> list[str]:
     """The text broken between words; what is too long ends in three dots."""
-    font, lines = _font(size), [""]
-    words = text[:_MOST_TEXT].split()
+    font, lines = font_of(size), [""]
+    words = printable(text[:_MOST_TEXT]).split()
     for word in words:
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and font.getlength(longer) > width:
@@ -179,8 +181,3 @@ def _cut(line: str, font: Font, width: int) -> str:
         return line
     fitting = bisect(range(len(line)), width, key=lambda n: int(font.getlength(f"{line[:n]}...")))
     return f"{line[: max(fitting - 1, 0)].rstrip()}..."
-
-
-@cache
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)

@@ -6,6 +6,7 @@ denoiser has a picture of its own in mind. Knows a model and a recipe; knows not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def watch(
     source: Image.Image | None = None,
     on_step: OnStep | None = None,
 ) -> Film:
-    """Draw a recipe and keep so many of its moments, the first and the last among them.
+    """Draw a recipe and keep at most so many of its moments, the first and the last among them.
 
     source: what dissolves, cut to the recipe's size; else the picture that was drawn
     Raises BadRecipe, what `additions_of` raises, and BrokenPicture when what comes of it is no
@@ -97,7 +98,8 @@ def watch(
     )
     picture = _seen(model, latents)
     ground = ImageOps.fit(source.convert("RGB"), picture.size) if source else picture
-    kept = _spread(len(moments), frames)
+    distinct = _distinct(moments)
+    kept = [distinct[number] for number in _spread(len(distinct), frames)]
     shown = _frames(model, [(i, moments[i]) for i in kept], encode(model, ground), noise)
     return Film(filled, len(moments), list(shown), picture, ground)
 
@@ -120,6 +122,17 @@ def _seen(model: Model, latents: Tensor) -> Image.Image:
     if isinstance(image, BrokenPicture):
         raise image
     return image
+
+
+def _distinct(moments: Sequence[Moment]) -> list[int]:
+    """One evaluation for each level of noise, the last.
+
+    Samplers of second order try a step, and evaluate again from where it should have led: the same
+    level twice, of which only the latter stands on the way to the picture.
+    """
+    following = [*(moment.noise for moment in moments[1:]), math.inf]
+    pairs = enumerate(zip(moments, following, strict=True))
+    return [i for i, (moment, after) in pairs if not math.isclose(moment.noise, after)]
 
 
 def _spread(count: int, wanted: int) -> list[int]:

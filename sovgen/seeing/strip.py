@@ -20,9 +20,14 @@ def film_strip(film: Film, side: int = SIDE) -> Image.Image:
     """Three rows: forward, and the two sides of reverse; RGB, each frame `side` pixels square."""
     recipe = film.recipe
     forward = [Tile(film.source, "0 % noise")]
-    forward += [Tile(f.dissolved, _percent(f.noise)) for f in reversed(film.frames)]
-    given = [Tile(f.given, f"step {f.step}: {_percent(f.noise)}") for f in film.frames]
-    predicted = [Tile(f.predicted, f"in step {f.step} of {film.steps}") for f in film.frames]
+    ascending = sorted(film.frames, key=lambda frame: frame.noise)
+    # Levels that round to the same look the same.
+    levels = {_percent(frame.noise): frame.dissolved for frame in ascending}
+    forward += [Tile(image, level) for level, image in levels.items()]
+    # Some samplers ask the denoiser twice or more in a step.
+    each = "step" if film.steps == recipe.steps else "evaluation"
+    given = [Tile(f.given, f"{each} {f.step}: {_percent(f.noise)}") for f in film.frames]
+    predicted = [Tile(f.predicted, f"in {each} {f.step} of {film.steps}") for f in film.frames]
     given.append(Tile(film.picture, "the picture"))
     return contact_sheet(
         [

@@ -8,12 +8,13 @@ the picture with its prompt, and with the picture that the same seed, sampler an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 from index.prompt import plain_words
-from sovgen.errors import BadRecipe
+from sovgen.errors import BadRecipe, BrokenPicture
 from sovgen.generate.generator import generate
 
 if TYPE_CHECKING:
@@ -57,26 +58,46 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """A way that gave no sound picture, and why; with a reference all that it measures is lost."""
+
+    way: Way
+    error: BadRecipe | BrokenPicture
+
+
+@dataclass(frozen=True)
 class Sweep:
     """All ways, in the order in which they were asked for, and the reference of each of them."""
 
     ways: Sequence[Measured]
     references: Sequence[Measured]
+    failed: Sequence[Failed] = ()
 
     def reference(self, way: Way) -> Measured:
         """What `REFERENCE` steps give with the way's sampler and guidance."""
         like = replace(way, steps=REFERENCE)
         return next(measured for measured in self.references if measured.way == like)
 
+    def lost(self, measured: Measured) -> float:
+        """How much less true to the prompt it is than its reference."""
+        return self.reference(measured.way).adherence - measured.adherence
+
     def enough(self) -> Measured | None:
-        """The way of fewest steps that is like its reference, and as true to the prompt as any
-        reference is; None when none is."""
+        """The fastest way that is like its own reference and as true to the prompt; None when none
+        is.
+
+        Not the truest of all references: one lucky seed of another sampler would then be a bar that
+        no number of steps reaches.
+        """
         good = [measured for measured in self.ways if self._is_good(measured)]
-        return min(good, key=lambda m: (m.way.steps, m.seconds), default=None)
+        return min(good, key=lambda m: m.seconds, default=None)
+
+    def nearest(self) -> Measured:
+        """The way that lacks least of being enough: first likeness counts, then adherence."""
+        return max(self.ways, key=lambda m: (min(m.similarity, LEAST_SIMILARITY), -self.lost(m)))
 
     def _is_good(self, measured: Measured) -> bool:
-        lost = max(m.adherence for m in self.references) - measured.adherence
-        return measured.similarity >= LEAST_SIMILARITY and lost <= MOST_LOST
+        return measured.similarity >= LEAST_SIMILARITY and self.lost(measured) <= MOST_LOST
 
 
 def sweep(
@@ -90,22 +111,30 @@ def sweep(
 ) -> Sweep:
     """Draw every way from every recipe; these are of one prompt and differ in their seeds.
 
-    on_way: told how many of how many ways are drawn. Raises BadRecipe before the first is.
+    on_way: told how many of how many ways are done. Raises BadRecipe before the first is drawn. A
+    way that fails is told in the sweep; its error is raised when nothing at all was measured.
     """
-    kinds = list(product(samplers, guidances))
+    kinds = [Way(*kind, REFERENCE) for kind in product(samplers, guidances)]
     counts = list(dict.fromkeys([REFERENCE, *steps]))
     refuse_unmeant(recipes[0], samplers, guidances, steps)
-    for sampler, guidance in kinds:
-        generate(model, [replace(recipes[0], sampler=sampler, guidance=guidance)])
+    _refuse_undrawable(model, recipes[0], kinds, counts)
     [text] = encoder.encode_texts([plain_words(recipes[0].prompt)])
     _warm(model, recipes)
-    measured = list[list[Measured]]()
-    for sampler, guidance in kinds:
-        measured.append([])
-        for one in _measure(model, encoder, recipes, Way(sampler, guidance, 0), counts, text):
-            measured[-1].append(one)
-            on_way(sum(map(len, measured)), len(kinds) * len(counts))
-    return Sweep([one for kind in measured for one in kind[1:]], [kind[0] for kind in measured])
+    told = list[Measured | Failed]()
+    for number, kind in enumerate(kinds):
+        for one in _measure(model, encoder, recipes, kind, counts, text):
+            told.append(one)
+            on_way(min(len(told), (number + 1) * len(counts)), len(kinds) * len(counts))
+    return _swept(told)
+
+
+def _swept(told: Sequence[Measured | Failed]) -> Sweep:
+    measured = [one for one in told if isinstance(one, Measured)]
+    failed = [one for one in told if isinstance(one, Failed)]
+    ways = [one for one in measured if one.way.steps != REFERENCE]
+    if not ways:
+        raise failed[0].error
+    return Sweep(ways, [one for one in measured if one.way.steps == REFERENCE], failed)
 
 
 def refuse_unmeant(
@@ -122,6 +151,30 @@ def refuse_unmeant(
             replace(recipe, **{field: value})  # type: ignore[arg-type]
 
 
+def _refuse_undrawable(
+    model: Model, recipe: Recipe, kinds: Sequence[Way], counts: Sequence[int]
+) -> None:
+    """Raise BadRecipe, one line for all, for what the model or a sampler cannot do.
+
+    Some samplers take fewer steps than the reference has: better known now than after minutes.
+    """
+    refused = dict[str, BadRecipe]()
+    for kind, count in product(kinds, counts):
+        try:
+            generate(model, [_along(recipe, replace(kind, steps=count))])
+        except BadRecipe as error:
+            refused.setdefault(kind.sampler, error)
+    if refused:
+        why = " ".join(dict.fromkeys(error.message for error in refused.values()))
+        ours = f"Every way is compared with {REFERENCE} steps: leave out {', '.join(refused)}."
+        some = len(refused) < len({kind.sampler for kind in kinds})
+        raise BadRecipe(why, ours if some else next(iter(refused.values())).hint)
+
+
+def _along(recipe: Recipe, way: Way) -> Recipe:
+    return replace(recipe, sampler=way.sampler, guidance=way.guidance, steps=way.steps)
+
+
 def _measure(
     model: Model,
     encoder: Encoder,
@@ -129,13 +182,18 @@ def _measure(
     kind: Way,
     counts: Sequence[int],
     text: Rows,
-) -> Iterator[Measured]:
+) -> Iterator[Measured | Failed]:
     """Each number of steps; what the first gives is what the others are compared with."""
     reference: Rows | None = None
     for count in counts:
         way = replace(kind, steps=count)
-        settings = {"sampler": way.sampler, "guidance": way.guidance, "steps": count}
-        drawn = list(generate(model, [replace(r, **settings) for r in recipes]))  # type: ignore[arg-type]
+        try:
+            drawn = list(generate(model, [_along(recipe, way) for recipe in recipes]))
+        except (BadRecipe, BrokenPicture) as error:
+            yield Failed(way, error)
+            if reference is None:
+                return
+            continue
         vectors = encoder.encode_images([picture.image for picture in drawn])
         reference = vectors if reference is None else reference
         yield Measured(
@@ -149,4 +207,5 @@ def _measure(
 
 def _warm(model: Model, recipes: Sequence[Recipe]) -> None:
     """The first drawing of a process is slower than all others."""
-    list(generate(model, [replace(recipe, steps=1) for recipe in recipes]))
+    with suppress(BrokenPicture):
+        list(generate(model, [replace(recipe, steps=1) for recipe in recipes]))

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from index import Library
+from sovgen.errors import BrokenPicture
+from sovgen.generate.generator import generate
+from sovgen.models.load import Model
+from sovgen.picture import Picture
+from sovgen.recipe import Recipe
 from tests.cli.conftest import Cli
 from tests.sovgen.test_turn import line, visit
 
@@ -101,6 +108,44 @@ def test_sweep_writes_grid_and_plot_and_answers(cli: Cli, drawn: Path, tmp_path:
         with Image.open(tmp_path / "sweep" / name) as image:
             assert image.width > 300
     assert cli(drawn, *words, "--to", tmp_path / "sweep").exit_code == 1
+
+
+def test_sweep_makes_its_files_before_it_draws_and_takes_them_away_when_it_fails(
+    cli: Cli, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        found.extend(sorted(path.name for path in (tmp_path / "new" / "sweep").iterdir()))
+        raise BrokenPicture("NaN")
+
+    found = list[str]()
+    monkeypatch.setattr("sovgen.seeing.sweep.sweep", failing)
+    words = ("sweep", "a cup", "--steps", 1, "--to")
+    assert cli(drawn, *words, tmp_path / "new" / "sweep").exit_code == 1
+    assert found == ["grid.png", "plot.png"] and list(tmp_path.iterdir()) == []
+    (tmp_path / "plot.png").write_bytes(b"mine")
+    taken = cli(drawn, *words, tmp_path)
+    assert taken.exit_code == 1 and "plot.png: File exists" in taken.stderr
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
+
+
+def test_sweep_with_a_way_that_fails_writes_the_rest(
+    cli: Cli, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(model: Model, recipes: list[Recipe]) -> Iterator[Picture]:
+        if recipes[0].steps == 2:
+            raise BrokenPicture("NaN")
+        return generate(model, [replace(recipe, steps=1) for recipe in recipes])
+
+    monkeypatch.setattr("sovgen.seeing.sweep.generate", breaking)
+    monkeypatch.setattr("sovgen.seeing.sweep._refuse_undrawable", lambda *_: None)
+    words = ("--steps", "1,2", "--samplers", "ddim", "--count", 1, "--size", "64x64")
+    done = cli(drawn, "sweep", "a cup", *words, "--to", tmp_path / "sweep", "--json")
+    assert done.exit_code == 1
+    assert re.search(r"2 steps of ddim, guidance [\d.]+: NaN", done.stderr)
+    told = json.loads(done.stdout)
+    assert [way["steps"] for way in told["ways"]] == [1, 64]
+    assert [(way["steps"], way["why"]) for way in told["failed"]] == [(2, "NaN")]
+    assert {path.name for path in (tmp_path / "sweep").iterdir()} == {"grid.png", "plot.png"}
 
 
 @pytest.mark.parametrize("option", ["--steps", "--guidance", "--samplers"])

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from index.export import export
+from index.export.lettering import printable
 from index.export.sheet import Band, Tile, contact_sheet
 from index.making import Making
 from tests.index.samples import noise, saved
@@ -94,3 +95,18 @@ def test_words_stand_on_a_sheet_only_when_asked_for(tmp_path: Path) -> None:
             sheets.append((out / "sheet-01.png").read_bytes())
     assert sheets[0] == sheets[2] and sheets[1] != sheets[3]
     assert Image.open(io.BytesIO(sheets[1])).info == {}
+
+
+def test_letters_that_the_font_lacks_are_no_boxes() -> None:
+    assert printable("a caf\u00e9, na\u00efve \u201cfox\u201d") == "a cafe, naive \u201cfox\u201d"
+    assert printable("stra\u00dfe \u2013 \u5b57\ufe0f") == "strasse - ?"
+    plain, accented = (
+        contact_sheet([Band(text, [tile("red", caption=text)])]) for text in ("e", "\u00e9")
+    )
+    assert plain.tobytes() == accented.tobytes()
+
+
+def test_a_foot_is_written_below_all() -> None:
+    bare, footed = (contact_sheet([Band("", [tile("red")])], foot=foot) for foot in ("", "a fox"))
+    assert footed.height > bare.height
+    assert has(footed.crop((0, 0, *bare.size)), "red") == has(bare, "red")
