@@ -47,5 +47,5 @@ def _unscaled(config: object, latent: Tensor) -> Tensor:
 
 
 def _broken(what: str, model: Model) -> BrokenPicture:
-    other = "float32" if model.dtype != "float32" else "another sampler or more steps"
+    other = "float32" if model.dtype != "float32" else "another sampler or other steps"
     return BrokenPicture(what, f"Try {'--dtype ' if other == 'float32' else ''}{other}.")
