@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import click
 
 from index.counting import counted
 from sovgen.cli.draining import as_object, drain_queue, print_array, print_job, release_left_behind
+from sovgen.cli.failure import Failure
 from sovgen.cli.lazy import LazyGroup
 from sovgen.cli.options import as_json, by_priority
 from sovgen.cli.recipe import CONFIGURED
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from sovgen.batch.job import Job
     from sovgen.batch.plan import Plan
     from sovgen.batch.queue import Queue, Queued
+    from sovgen.recipe import Recipe
 
+# What recipes name that must be here.
+_NAMING = ("model", "loras", "embeddings", "vae", "control", "adapter", "refiner", "upscaler")
 # More than this is seldom meant.
 ASKED_FROM = 1000
 
@@ -149,10 +153,12 @@ def _tell(session: Session, plan: Plan, limit: int | None, form: str | None) -> 
     """Every job on stdout as it is made, so that a large plan needs little memory."""
     states = _states(session)
     told: list[str] = []
+    naming: dict[tuple[object, ...], Recipe] = {}
 
     def jobs() -> Iterator[Queued]:
         for job in plan.jobs(limit):
             told.append(job.id)
+            naming.setdefault(tuple(getattr(job.recipe, name) for name in _NAMING), job.recipe)
             yield _unqueued(job, plan.path.name, states.get(job.id, "new"))
 
     if form == "json":
@@ -161,6 +167,24 @@ def _tell(session: Session, plan: Plan, limit: int | None, form: str | None) -> 
         for one in jobs():
             print_job(one, plan.varying)
     notice(f"{_said(len(told), plan.total, limit)}; nothing was drawn.")
+    _refuse_unknown(session, naming.values())
+
+
+def _refuse_unknown(session: Session, recipes: Iterable[Recipe]) -> None:
+    """Raise Failure, one for all, for models and the like that recipes name and nobody has."""
+    from sovgen.errors import SovgenError
+    from sovgen.models.additions.wanted import find_additions
+    from sovgen.models.store import find_model
+
+    wrong: dict[str, str] = {}
+    for recipe in recipes:
+        for find in (lambda r: find_model(r.model or session.settings.model), find_additions):
+            try:
+                find(recipe)
+            except SovgenError as error:
+                wrong[error.message] = error.hint
+    if wrong:
+        raise Failure(" ".join(wrong), next(iter(wrong.values())))
 
 
 def _unqueued(job: Job, plan: str, state: str) -> Queued:

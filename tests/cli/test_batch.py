@@ -44,6 +44,19 @@ def test_a_dry_run_tells_all_and_makes_nothing(cli: Cli, tmp_path: Path, plan: P
     assert not root.exists()
 
 
+def test_a_dry_run_tells_what_its_jobs_name_and_nobody_has(cli: Cli, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        'prompts = ["a fox"]\n[matrix]\nmodel = ["sovgen-mini", "gone"]\nvae = ["lost"]\n'
+    )
+    done = cli(tmp_path / "library", "batch", "run", plan, "--dry-run")
+    assert done.exit_code == 1
+    assert len(done.stdout.splitlines()) == 2
+    assert "'gone'" in done.stderr and "'lost'" in done.stderr
+    done = cli(tmp_path / "library", "batch", "run", plan, "--dry-run", "--json")
+    assert done.exit_code == 1 and len(json.loads(done.stdout)) == 2
+
+
 def test_a_dry_run_shows_in_what_its_jobs_differ(cli: Cli, tmp_path: Path) -> None:
     def told(name: str, text: str, *words: object) -> list[str]:
         (tmp_path / name).write_text(text)
