@@ -55,7 +55,7 @@ SAMPLERS: Mapping[str, Sampler] = {
     "dpm++ 2m": Sampler(_MULTI, "DPM++ 2M", _2M | _PLAIN),
     "dpm++ 2m sde": Sampler(_MULTI, "DPM++ 2M SDE", _2M_SDE | _PLAIN),
     "dpm++ 2m sde heun": Sampler(_MULTI, "DPM++ 2M SDE Heun", _2M_SDE | _HEUN | _PLAIN),
-    "dpm++ 3m sde": Sampler(_3M, "DPM++ 3M SDE", _2M_SDE | _3RD | _PLAIN, _MULTI),
+    "dpm++ 3m sde": Sampler(_3M, "DPM++ 3M SDE", _2M_SDE | _3RD | _PLAIN, instead_of=_MULTI),
     "dpm++ sde": Sampler(_SINGLE, "DPM++ SDE", _2M_SDE | _ZERO | _PLAIN),
     "dpm++ 2s": Sampler(_SINGLE, "DPM++ 2S", _2S | _PLAIN),
     "dpm++ 2s a": Sampler("DPM2SAncestralScheduler", "DPM++ 2S a", _PLAIN),

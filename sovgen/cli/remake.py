@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sovgen.cli.failure import Failure
-from sovgen.cli.run import FOLDER
+from sovgen.cli.options import with_additions
 from sovgen.cli.session import Session, notice
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ SLIGHT, SHARE = 1, 0.001
 @click.command(epilog="Example: sovgen remake mfrg2zdf")
 @click.argument("prefix", metavar="ID")
 @click.option("--model", metavar="NAME|DIR|FILE", help="Where its model is, if it has no name.")
-@click.option(
-    "--additions", type=FOLDER, metavar="DIR", help="Where its LoRAs and the like are, likewise."
-)
+@with_additions
 @click.pass_obj
 def remake(session: Session, prefix: str, model: str | None, additions: Path | None) -> None:
     """Draw a picture again and compare.

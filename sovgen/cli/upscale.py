@@ -12,7 +12,7 @@ from sovgen.cli.drawing import draw
 from sovgen.cli.failure import typed
 from sovgen.cli.options import as_json, by_backend, with_additions
 from sovgen.cli.session import Session
-from sovgen.cli.variations import Sources, opened
+from sovgen.cli.variations import DrawnBy, opened
 
 
 @click.command(epilog="Example: sovgen upscale mfrg2zdf --by 2")
@@ -70,7 +70,7 @@ def upscale(
 
     with typed():
         larger(Recipe(prompt="", backend=backend), prefix)
-    studio, entry, recipe = opened(session, prefix, Sources(model, additions, backend), whole=False)
+    studio, entry, recipe = opened(session, prefix, DrawnBy(model, additions, backend), whole=False)
     # Tiles follow no ControlNet, look at no references and are handed to no refiner.
     recipe = replace(recipe, control=None, control_image=None, control_weight=None)
     recipe = replace(recipe, refiner=None, refine_from=None, adapter=None, reference=())

@@ -82,14 +82,14 @@ def variations(
 
     with typed():
         near(Recipe(prompt="", backend=backend), prefix)
-    sources = Sources(model, additions, backend)
-    studio, entry, recipe = opened(session, prefix, sources, whole=strength is None)
+    drawn_by = DrawnBy(model, additions, backend)
+    studio, entry, recipe = opened(session, prefix, drawn_by, whole=strength is None)
     recipe = recipe if prompt is None else replace(recipe, prompt=prompt)
     draw(session, studio, near(recipe, entry.id), form)
 
 
 @dataclass(frozen=True)
-class Sources:
+class DrawnBy:
     """What a picture of the library is drawn on by, where it is not as its recipe says.
 
     model: another than its own; additions: the folder where its LoRAs and the like are
@@ -101,7 +101,7 @@ class Sources:
 
 
 def opened(
-    session: Session, prefix: str, sources: Sources, *, whole: bool
+    session: Session, prefix: str, drawn_by: DrawnBy, *, whole: bool
 ) -> tuple[Studio, Entry, Recipe]:
     """A studio for a picture of the library, the picture, and its recipe for this machine.
 
@@ -125,14 +125,14 @@ def opened(
             f"How {entry.id[:8]} was made is not known in full, so its seed has no neighbours.",
             "Begin from its pixels: add --strength 0.5.",
         )
-    source = sources.model or (entry.model if is_own else None) or settings.model
+    source = drawn_by.model or (entry.model if is_own else None) or settings.model
     if source is not None:
         find_model(source)
-    folders = [sources.additions] if sources.additions else []
+    folders = [drawn_by.additions] if drawn_by.additions else []
     studio = Studio(library, source, device=settings.device, dtype=settings.dtype, folders=folders)
     recipe = studio.recipe_of(entry.id) if is_own else words_of(entry)
     # A sampler that belongs to its own model would not be known to another.
-    recipe = replace(recipe, sampler=None, model=None) if sources.model else recipe
+    recipe = replace(recipe, sampler=None, model=None) if drawn_by.model else recipe
     # What computes is this machine's affair.
-    recipe = replace(recipe, device=settings.device, dtype=settings.dtype, backend=sources.backend)
+    recipe = replace(recipe, device=settings.device, dtype=settings.dtype, backend=drawn_by.backend)
     return studio, entry, recipe

@@ -89,10 +89,10 @@ def _noise(upscaler: Upscaler, size: tuple[int, int], recipe: Recipe) -> Tensor:
 
     pipe, cell = upscaler.pipe, upscaler.pipe.vae_scale_factor
     shape = (1, pipe.vae.config.latent_channels, size[1] // cell, size[0] // cell)
-    seeds = [recipe.seed, recipe.variation_seed or 0]
-    drawn, other = (torch.randn(shape, generator=chance) for chance in generators(seeds))
-    if recipe.variation:
-        drawn = between(drawn, other, recipe.variation)
+    seeds = [recipe.seed, recipe.variation_seed or 0] if recipe.variation else [recipe.seed]
+    drawn, *other = (torch.randn(shape, generator=chance) for chance in generators(seeds))
+    if other:
+        drawn = between(drawn, other[0], recipe.variation or 0)
     return drawn.to(pipe.device, pipe.unet.dtype)
 
 

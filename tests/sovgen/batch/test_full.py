@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -23,15 +23,19 @@ def test_a_disk_that_is_full_ends_the_run_once_and_the_jobs_go_on(
     """The queue has no room to mark the first picture, nor the library any for the second."""
     queue.add(jobs_of(4), "p")
     ignored, keep, steps = list[object](), library.keep, list[int]()
+    first_kept = threading.Event()
 
     def keep_once(new: Sequence[New]) -> object:
         patched.setattr(library, "keep", refuse)
-        return keep(new)
+        try:
+            return keep(new)
+        finally:
+            first_kept.set()
 
     def on_step(step: int, _: int) -> None:
         steps.append(step)
-        while len(steps) > 1 and not kept(library):  # the first is kept before the second is drawn
-            time.sleep(0.1)
+        # The first is kept before the second is drawn.
+        assert len(steps) == 1 or first_kept.wait(60)
 
     def refuse(pictures: object = True, *_: object) -> None:
         if pictures:

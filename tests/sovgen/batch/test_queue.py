@@ -155,12 +155,16 @@ def test_how_long_is_left_is_told_by_jobs_of_the_same_shape(queue: Queue) -> Non
     assert [said(s) for s in (40.4, 600, 9000)] == ["40 s", "10 min", "2.5 h"]
 
 
-def test_a_queue_of_the_first_version_goes_on(tmp_path: Path) -> None:
-    Queue(tmp_path).add(jobs("a"), "p")
-    with sqlite3.connect(tmp_path / FILE) as db:
+def make_of_first_version(root: Path) -> None:
+    Queue(root).add(jobs("a"), "p")
+    with sqlite3.connect(root / FILE) as db:
         db.execute("ALTER TABLE jobs DROP COLUMN seconds")
         db.execute("PRAGMA user_version = 1")
     db.close()
+
+
+def test_a_queue_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    make_of_first_version(tmp_path)
     [job] = Queue(tmp_path).list()
     assert (job.state, job.seconds) == ("waiting", None)
 
@@ -218,11 +222,7 @@ def test_who_only_reads_makes_and_changes_no_file(queue: Queue, tmp_path: Path) 
 
 
 def test_a_queue_of_the_first_version_is_read_as_it_is(tmp_path: Path) -> None:
-    Queue(tmp_path).add(jobs("a"), "p")
-    with sqlite3.connect(tmp_path / FILE) as db:
-        db.execute("ALTER TABLE jobs DROP COLUMN seconds")
-        db.execute("PRAGMA user_version = 1")
-    db.close()
+    make_of_first_version(tmp_path)
     before = (tmp_path / FILE).read_bytes()
     [job] = Queue(tmp_path, to_read=True).list()
     assert job.seconds is None and (tmp_path / FILE).read_bytes() == before
